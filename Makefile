@@ -1,0 +1,85 @@
+# Tidegate. `make run` sets up and starts everything, `make test` runs every test; `make help` lists the rest.
+
+B       ?= build
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+# `make V=1` shows the commands.
+Q = $(if $(V),,@)
+SAY = $(if $(V),@true,@echo)
+PORT    ?= 8443
+RUN_DIR ?= $(CURDIR)/var
+DEMO    ?= 1
+FILE    ?=
+ROWS    ?= 200000
+SEED    ?= 1
+PREFIX  ?= /usr/local
+
+WARN = -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+       -Wwrite-strings -Wswitch-enum -Wnull-dereference -fno-common -Werror
+HARDEN = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+OPT  ?= -O2 -g
+SANITIZE ?=
+CPPFLAGS = -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/postgresql -include core/base/banned.h
+CFLAGS = -std=c17 $(OPT) $(WARN) $(if $(SANITIZE),-fPIE,$(HARDEN)) $(SANITIZE)
+LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE)
+LIBS = -lfcgi -lpq -lcurl -lssl -lcrypto -ljansson -lsodium -lseccomp -linih -lm
+
+LIB_C  := $(wildcard core/*/*.c fcgi/*.c readers/*.c handlers/*/*.c)
+CMD_C  := $(wildcard commands/*.c)
+LIB_O  := $(LIB_C:%.c=$(B)/obj/%.o) $(B)/obj/gen/statements.o $(B)/obj/gen/embedded.o
+CMD_O  := $(CMD_C:%.c=$(B)/obj/%.o)
+UNIT   := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+HEADERS := $(wildcard core/*/*.h fcgi/*.h readers/*.h handlers/*/*.h commands/*.h tests/unit/*.h)
+
+.PHONY: all unit-programs clean
+all: $(B)/tidegate $(B)/sample
+
+$(B)/tidegate: $(CMD_O) $(B)/libtidegate.a
+	$(SAY) "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CMD_O) $(B)/libtidegate.a $(LIBS)
+
+$(B)/libtidegate.a: $(LIB_O)
+	@rm -f $@
+	$(SAY) "  AR  $@"
+	$(Q)ar rcs $@ $^
+
+$(B)/sample: tools/sample.c $(B)/libtidegate.a
+	$(SAY) "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ tools/sample.c $(B)/libtidegate.a $(LIBS)
+
+$(B)/obj/%.o: %.c $(B)/gen/statements.h
+	@mkdir -p $(@D)
+	$(SAY) "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(SAY) "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# SQL becomes C: named statements (sql/queries) and the files `tidegate migrate` applies (migrations, functions, roles).
+$(B)/gen/statements.h $(B)/gen/statements.c &: $(wildcard sql/queries/*.sql) scripts/statements.awk
+	@mkdir -p $(B)/gen
+	$(Q)LC_ALL=C awk -v header=$(B)/gen/statements.h -v source=$(B)/gen/statements.c -f scripts/statements.awk $(sort $(wildcard sql/queries/*.sql))
+
+$(B)/gen/embedded.c: $(wildcard sql/migrations/*.sql sql/functions/*.sql) sql/roles.sql scripts/embed.sh
+	@mkdir -p $(B)/gen
+	$(Q)scripts/embed.sh sql/roles.sql $(sort $(wildcard sql/migrations/*.sql)) $(sort $(wildcard sql/functions/*.sql)) > $@
+
+unit-programs: $(UNIT) $(B)/tests/misreader
+
+$(B)/tests/misreader: tests/lib/misreader.c $(B)/libtidegate.a
+	@mkdir -p $(@D)
+	$(SAY) "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtidegate.a $(LIBS)
+
+$(B)/tests/%: tests/unit/%.c tests/unit/tap.h $(B)/libtidegate.a
+	@mkdir -p $(@D)
+	$(SAY) "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtidegate.a $(LIBS)
+
+clean:
+	rm -rf $(B)
+
+-include $(LIB_O:.o=.d) $(CMD_O:.o=.d)

@@ -1,0 +1,81 @@
+/*
+ * tidegate serve: sets up what requests need and runs the accept loop. All routes are registered here.
+ * Refuses to start with one sentence when the configuration, the keys, the declarations or the database do not fit.
+ */
+#include "commands/commands.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/metrics.h"
+#include "core/base/text.h"
+#include "core/store/store.h"
+#include "fcgi/loop.h"
+#include "handlers/import/handlers.h"
+#include "handlers/system/handlers.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { STORAGE_KEY_MIN = 32, CHECK_TRIES = 100, CHECK_PAUSE_MS = 200 };
+
+static bool set_up_keys(const struct config *config, struct gate *gate)
+{
+	struct jwks_options keys = {
+	    .location = *config->jwks ? config->jwks : NULL,
+	    .secret = *config->jwt_secret ? config->jwt_secret : NULL,
+	    .secret_length = strlen(config->jwt_secret),
+	};
+	if (jwks_init(&gate->jwks, &keys)) {
+		complain(EXIT_CONFIGURATION, "auth.jwt_secret needs at least 32 bytes, or auth.jwks must name a file or an https URL.");
+		return false;
+	}
+	gate->policy = (struct jwt_policy){
+	    .issuer = *config->jwt_issuer ? config->jwt_issuer : NULL,
+	    .audience = *config->jwt_audience ? config->jwt_audience : NULL,
+	    .role_claim = config->role_claim,
+	    .leeway = config->jwt_leeway_s,
+	};
+	if (strlen(config->storage_secret_key) < STORAGE_KEY_MIN) {
+		complain(EXIT_CONFIGURATION, "storage.secret_key needs at least 32 characters.");
+		return false;
+	}
+	gate->storage_credentials = store_credentials(config);
+	return true;
+}
+
+/* A database that is down is waited for (it may be restarting); one that does not fit is refused. */
+static int wait_for_database(struct command *command, struct gate *gate)
+{
+	const char *why = NULL;
+	for (int i = 0; i < CHECK_TRIES; i++) {
+		enum err err = check_drift(&gate->pg, command->arena, &gate->catalog, &why);
+		if (err == OK)
+			return 0;
+		if (err == ERR_INVALID)
+			return complain(EXIT_CONFIGURATION, "%s", why);
+		clock_sleep_ms(CHECK_PAUSE_MS);
+	}
+	return complain(EXIT_UNAVAILABLE, "The database does not answer: %s", gate->pg.message);
+}
+
+int command_serve(struct command *command)
+{
+	static struct gate gate;
+	const char *socket = option_value(command, "--socket");
+	const struct route_table tables[] = {system_routes, import_routes};
+	gate.config = command->config;
+	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog))
+		return EXIT_CONFIGURATION;
+	if (metrics_open(command->config->metrics_file))
+		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
+	struct pg_options options = database_options(command->config, "api");
+	pg_init(&gate.pg, &options);
+	int status = wait_for_database(command, &gate);
+	if (status)
+		return status;
+	int fd = socket ? FCGX_OpenSocket(socket, 4096) : STDIN_FILENO;
+	if (fd < 0 || loop_run(&gate, fd, tables, sizeof(tables) / sizeof(tables[0])))
+		return complain(EXIT_UNAVAILABLE, "descriptor 0 is no listening socket; use --socket PATH, or a socket unit.");
+	pg_close(&gate.pg);
+	jwks_release(&gate.jwks);
+	return 0;
+}

@@ -1,0 +1,95 @@
+/* What several commands need: connections by role, declarations, the comparison with the database. */
+#include "commands/commands.h"
+#include "core/base/text.h"
+#include "core/pg/embedded.h"
+#include "core/schema/ddl.h"
+#include "handlers/import/check.h"
+
+struct pg_options database_options(const struct config *config, const char *role)
+{
+	struct pg_options options = {
+	    .application_name = "tidegate",
+	    .statement_timeout_ms = config->worker_statement_timeout_ms,
+	    .lock_timeout_ms = config->lock_timeout_ms,
+	    .idle_in_transaction_timeout_ms = config->idle_in_transaction_timeout_ms,
+	};
+	if (text_equal(role, "api")) {
+		options.conninfo = config->database_api;
+		options.password = config->database_api_password;
+		options.application_name = "tidegate serve";
+		options.statement_timeout_ms = config->statement_timeout_ms;
+	} else if (text_equal(role, "worker")) {
+		options.conninfo = config->database_worker;
+		options.password = config->database_worker_password;
+		options.application_name = "tidegate work";
+	} else {
+		options.conninfo = config->database_owner;
+		options.password = config->database_owner_password;
+	}
+	return options;
+}
+
+bool load_catalog(struct command *command, struct schema_catalog *ret)
+{
+	const char *why = "The declarations cannot be loaded.";
+	if (catalog_load(command->arena, command->config->schema_dir, ret, &why)) {
+		complain(EXIT_CONFIGURATION, "%s", why);
+		return false;
+	}
+	for (size_t i = 0; i < ret->target_count; i++)
+		if (import_check_target(ret->targets[i].table, &why)) {
+			complain(EXIT_CONFIGURATION, "The declaration of %s names \"%s\", which does not exist.", ret->targets[i].table->name, why);
+			return false;
+		}
+	return true;
+}
+
+static enum err check_migrations(struct pg *pg, struct arena *arena, const char **ret_why)
+{
+	struct pg_rows rows;
+	const char *newest = "";
+	for (const struct embedded_file *file = embedded_files; file->path; file++)
+		if (text_starts_with(file->path, "sql/migrations/"))
+			newest = file->path;
+	enum err err = pg_query(pg, arena, STMT_SCHEMA_VERSION, PG_NONE, &rows);
+	if (err == ERR_BUG) {
+		*ret_why = "The database was never migrated; run `tidegate migrate`.";
+		return ERR_INVALID;
+	}
+	if (err)
+		return err;
+	if (rows.count == 0 || !text_equal(pg_text(&rows, 0, 0), newest)) {
+		*ret_why = arena_printf(arena, "The database is at %s, this program needs %s; run `tidegate migrate`.",
+		                        rows.count ? pg_text(&rows, 0, 0) : "nothing", newest);
+		return ERR_INVALID;
+	}
+	return OK;
+}
+
+static enum err check_app(struct pg *pg, struct arena *arena, const struct schema_app *app, const char **ret_why)
+{
+	const struct schema_expectation *expected = NULL;
+	size_t count = 0;
+	struct pg_rows rows;
+	enum err err = schema_expect(app, arena, &expected, &count);
+	for (size_t i = 0; !err && i < count; i++) {
+		err = pg_query(pg, arena, STMT_SCHEMA_COLUMN, PG_VALUES(app->name, expected[i].table, expected[i].column), &rows);
+		if (err)
+			break;
+		const char *type = rows.count ? pg_text(&rows, 0, 0) : "missing";
+		if (rows.count && text_equal(type, expected[i].type) && pg_bool(&rows, 0, 1) == expected[i].nullable)
+			continue;
+		*ret_why = arena_printf(arena, "The database has drifted from the declarations: %s.%s.%s is %s, declared is %s%s; run `tidegate migrate`.",
+		                        app->name, expected[i].table, expected[i].column, type, expected[i].type, expected[i].nullable ? "" : " not null");
+		return ERR_INVALID;
+	}
+	return err;
+}
+
+enum err check_drift(struct pg *pg, struct arena *arena, const struct schema_catalog *catalog, const char **ret_why)
+{
+	enum err err = check_migrations(pg, arena, ret_why);
+	for (size_t i = 0; !err && i < catalog->app_count; i++)
+		err = check_app(pg, arena, catalog->apps[i], ret_why);
+	return err;
+}

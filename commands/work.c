@@ -1,0 +1,56 @@
+/* tidegate work: one worker. All kinds of jobs and all schedules are registered here. */
+#include "commands/commands.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/metrics.h"
+#include "core/jobs/jobs.h"
+#include "handlers/import/handlers.h"
+#include "handlers/system/handlers.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { KINDS_MAX = 32, CHECK_TRIES = 100, CHECK_PAUSE_MS = 200 };
+
+static int wait_for_database(struct command *command, struct worker *worker)
+{
+	const char *why = NULL;
+	for (int i = 0; i < CHECK_TRIES; i++) {
+		enum err err = check_drift(&worker->pg, command->arena, worker->catalog, &why);
+		if (err == OK)
+			return 0;
+		if (err == ERR_INVALID)
+			return complain(EXIT_CONFIGURATION, "%s", why);
+		clock_sleep_ms(CHECK_PAUSE_MS);
+	}
+	return complain(EXIT_UNAVAILABLE, "The database does not answer: %s", worker->pg.message);
+}
+
+int command_work(struct command *command)
+{
+	struct schema_catalog *catalog = arena_alloc(command->arena, sizeof(*catalog));
+	struct worker *worker = arena_alloc(command->arena, sizeof(*worker));
+	struct job_kind kinds[KINDS_MAX];
+	char host[32] = "host";
+	size_t count = 0;
+	if (!catalog || !worker || !load_catalog(command, catalog))
+		return EXIT_CONFIGURATION;
+	if (metrics_open(command->config->metrics_file))
+		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
+	memcpy(kinds, system_job_kinds, system_job_kind_count * sizeof(kinds[0]));
+	count += system_job_kind_count;
+	memcpy(kinds + count, import_job_kinds, import_job_kind_count * sizeof(kinds[0]));
+	count += import_job_kind_count;
+	struct job_tables tables = {kinds, count, system_schedules, system_schedule_count};
+	struct pg_options options = database_options(command->config, "worker");
+	worker->config = command->config;
+	worker->catalog = catalog;
+	pg_init(&worker->pg, &options);
+	gethostname(host, sizeof(host) - 1);
+	snprintf(worker->name, sizeof(worker->name), "%.31s:%d", host, (int)getpid());
+	int status = wait_for_database(command, worker);
+	if (!status)
+		status = jobs_run(worker, &tables) ? EXIT_INTERNAL : 0;
+	pg_close(&worker->pg);
+	return status;
+}

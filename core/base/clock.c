@@ -1,0 +1,132 @@
+/*
+ * Time. Calendar arithmetic is done here on integers (Howard Hinnant's days_from_civil), because the C library's
+ * calendar calls depend on the process's time zone. Must never use the wall clock to measure a duration.
+ */
+#include "core/base/clock.h"
+
+#include "core/base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t read_clock_us(clockid_t id)
+{
+	struct timespec now;
+	clock_gettime(id, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_unix_us(void)
+{
+	return read_clock_us(CLOCK_REALTIME);
+}
+
+int64_t clock_unix(void)
+{
+	return clock_unix_us() / 1000000;
+}
+
+int64_t clock_monotonic_us(void)
+{
+	return read_clock_us(CLOCK_MONOTONIC);
+}
+
+void clock_sleep_ms(int64_t milliseconds)
+{
+	struct timespec pause = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+	nanosleep(&pause, NULL);
+}
+
+int64_t clock_days(int64_t year, int64_t month, int64_t day)
+{
+	int64_t y = month <= 2 ? year - 1 : year;
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t year_of_era = y - era * 400;
+	int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+	int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+	return era * 146097 + day_of_era - 719468;
+}
+
+int clock_date_exists(int64_t year, int64_t month, int64_t day)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1)
+		return 0;
+	int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+	return day <= days[month - 1] + leap;
+}
+
+struct calendar {
+	int year, month, day, hour, minute, second, weekday;
+};
+
+static struct calendar to_calendar(int64_t unix_seconds)
+{
+	int64_t days = unix_seconds / 86400, rest = unix_seconds % 86400;
+	if (rest < 0) {
+		rest += 86400;
+		days--;
+	}
+	int64_t z = days + 719468;
+	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	int64_t day_of_era = z - era * 146097;
+	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	int64_t shifted = (5 * day_of_year + 2) / 153;
+	int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
+	return (struct calendar){
+	    .year = (int)(year_of_era + era * 400 + (month <= 2)),
+	    .month = (int)month,
+	    .day = (int)(day_of_year - (153 * shifted + 2) / 5 + 1),
+	    .hour = (int)(rest / 3600),
+	    .minute = (int)(rest / 60 % 60),
+	    .second = (int)(rest % 60),
+	    .weekday = (int)(((days + 4) % 7 + 7) % 7),
+	};
+}
+
+void clock_iso8601(int64_t unix_us, char out[CLOCK_ISO_SIZE])
+{
+	int64_t seconds = unix_us / 1000000, fraction = unix_us % 1000000;
+	if (fraction < 0) {
+		fraction += 1000000;
+		seconds--;
+	}
+	struct calendar c = to_calendar(seconds);
+	snprintf(out, CLOCK_ISO_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", c.year % 10000, c.month, c.day, c.hour, c.minute, c.second,
+	         (int)fraction);
+}
+
+void clock_basic(int64_t unix_seconds, char out[CLOCK_ISO_SIZE])
+{
+	struct calendar c = to_calendar(unix_seconds);
+	snprintf(out, CLOCK_ISO_SIZE, "%04d%02d%02dT%02d%02d%02dZ", c.year % 10000, c.month, c.day, c.hour, c.minute, c.second);
+}
+
+void clock_http_date(int64_t unix_seconds, char out[CLOCK_ISO_SIZE])
+{
+	static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	struct calendar c = to_calendar(unix_seconds);
+	snprintf(out, CLOCK_ISO_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", weekdays[c.weekday], c.day, months[c.month - 1], c.year % 10000,
+	         c.hour, c.minute, c.second);
+}
+
+enum err clock_parse_basic(const char *text, int64_t *ret_unix_seconds)
+{
+	static const struct {
+		int at, length;
+		int64_t min, max;
+	} parts[] = {{0, 4, 1, 9999}, {4, 2, 1, 12}, {6, 2, 1, 31}, {9, 2, 0, 23}, {11, 2, 0, 59}, {13, 2, 0, 59}};
+	int64_t v[6];
+	if (!text || strlen(text) != 16 || text[8] != 'T' || text[15] != 'Z')
+		return ERR_INVALID;
+	for (int i = 0; i < 6; i++)
+		if (text[parts[i].at] == '-' || parse_i64_n(text + parts[i].at, (size_t)parts[i].length, parts[i].min, parts[i].max, &v[i]))
+			return ERR_INVALID;
+	if (!clock_date_exists(v[0], v[1], v[2]))
+		return ERR_INVALID;
+	*ret_unix_seconds = clock_days(v[0], v[1], v[2]) * 86400 + v[3] * 3600 + v[4] * 60 + v[5];
+	return OK;
+}

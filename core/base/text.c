@@ -1,0 +1,175 @@
+/*
+ * Text helpers shared by every part: strict numbers, trimming, percent-encoding, hex, comparison.
+ * UTF-8 is next door in utf8.c. Must never read past a length, nor accept a number with anything around it.
+ */
+#include "core/base/text.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <strings.h>
+
+struct str str_of(const char *text)
+{
+	return (struct str){text, text ? strlen(text) : 0};
+}
+
+bool str_equal(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+bool str_equal_text(struct str a, const char *b)
+{
+	return str_equal(a, str_of(b));
+}
+
+bool str_equal_ignore_case(struct str a, const char *b)
+{
+	return a.n == strlen(b) && (a.n == 0 || strncasecmp(a.p, b, a.n) == 0);
+}
+
+bool text_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool text_starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+struct str str_trim(struct str s)
+{
+	while (s.n && is_blank(s.p[0]))
+		s.p++, s.n--;
+	while (s.n && is_blank(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+enum err parse_i64_n(const char *text, size_t n, int64_t min, int64_t max, int64_t *ret)
+{
+	bool negative = n > 0 && text[0] == '-';
+	size_t i = negative ? 1 : 0;
+	int64_t value = 0;
+	if (i == n)
+		return ERR_INVALID;
+	for (; i < n; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return ERR_INVALID;
+		/* Built up negative, because -INT64_MIN does not exist. */
+		if (__builtin_mul_overflow(value, 10, &value) || __builtin_sub_overflow(value, text[i] - '0', &value))
+			return ERR_INVALID;
+	}
+	if (!negative && __builtin_sub_overflow(0, value, &value))
+		return ERR_INVALID;
+	if (value < min || value > max)
+		return ERR_INVALID;
+	*ret = value;
+	return OK;
+}
+
+enum err parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+	return text ? parse_i64_n(text, strlen(text), min, max, ret) : ERR_INVALID;
+}
+
+static bool is_unreserved(unsigned char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+enum err percent_encode(struct buf *out, const char *bytes, size_t n, bool keep_slash)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+		char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
+		bool plain = is_unreserved(c) || (keep_slash && c == '/');
+		enum err err = plain ? buf_append_char(out, (char)c) : buf_append(out, escape, 3);
+		if (err)
+			return err;
+	}
+	return OK;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+enum err percent_decode(struct arena *arena, const char *bytes, size_t n, bool plus_is_blank, struct str *ret)
+{
+	char *out = arena_alloc(arena, n + 1);
+	size_t length = 0;
+	if (!out)
+		return ERR_TOO_LARGE;
+	for (size_t i = 0; i < n; i++) {
+		int c = (unsigned char)bytes[i];
+		if (c == '%') {
+			if (n - i < 3 || hex_digit(bytes[i + 1]) < 0 || hex_digit(bytes[i + 2]) < 0)
+				return ERR_INVALID;
+			c = hex_digit(bytes[i + 1]) * 16 + hex_digit(bytes[i + 2]);
+			i += 2;
+		} else if (c == '+' && plus_is_blank) {
+			c = ' ';
+		}
+		if (c == 0)
+			return ERR_INVALID;
+		out[length++] = (char)c;
+	}
+	*ret = (struct str){out, length};
+	return OK;
+}
+
+void hex_encode(const void *bytes, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = bytes;
+	for (size_t i = 0; i < n; i++) {
+		out[2 * i] = digits[p[i] >> 4];
+		out[2 * i + 1] = digits[p[i] & 15];
+	}
+	out[2 * n] = '\0';
+}
+
+enum err hex_decode(const char *text, size_t text_length, void *out, size_t n)
+{
+	unsigned char *p = out;
+	if (text_length != 2 * n)
+		return ERR_INVALID;
+	for (size_t i = 0; i < text_length; i++)
+		if (hex_digit(text[i]) < 0)
+			return ERR_INVALID;
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(hex_digit(text[2 * i]) * 16 + hex_digit(text[2 * i + 1]));
+	return OK;
+}
+
+bool constant_time_equal(const void *a, size_t a_length, const void *b, size_t b_length)
+{
+	return a_length == b_length && sodium_memcmp(a, b, a_length) == 0;
+}
+
+bool is_uuid(const char *text)
+{
+	if (!text || strlen(text) != 36)
+		return false;
+	for (size_t i = 0; i < 36; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+		if (dash ? text[i] != '-' : hex_digit(text[i]) < 0)
+			return false;
+	}
+	return true;
+}

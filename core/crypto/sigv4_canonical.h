@@ -1,0 +1,58 @@
+/*
+ * The part of Signature Version 4 that signer and verifier share: the canonical request, the signing key and the
+ * signature. Private to sigv4*.c; everybody else includes sigv4.h.
+ */
+#ifndef TIDEGATE_CORE_CRYPTO_SIGV4_CANONICAL_H
+#define TIDEGATE_CORE_CRYPTO_SIGV4_CANONICAL_H
+
+#include "core/base/clock.h"
+#include "core/crypto/digest.h"
+#include "core/crypto/sigv4.h"
+
+#define SIGV4_ALGORITHM "AWS4-HMAC-SHA256"
+#define SIGV4_CREDENTIAL_MAX 128 /* bytes of a secret, region or service */
+#define SIGV4_DATE_SIZE 8        /* 20130524 */
+
+/* A request in decoded form, with every header that is signed. */
+struct sigv4_canonical {
+	struct str method;
+	struct str path;
+	const struct sigv4_pair *query; /* as sigv4_encode_query made it */
+	size_t query_count;
+	const struct sigv4_pair *headers; /* sorted, lower-case names, each once */
+	size_t header_count;
+	const char *payload;
+};
+
+/* Encodes names and values into the arena and sorts by them. Takes at most 2 * SIGV4_PAIRS_MAX pairs. */
+enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query, size_t count, const struct sigv4_pair **ret) MUST_USE;
+
+/* Appends a path, percent-encoded once, slashes kept. */
+void sigv4_append_path(struct buf *out, struct str path);
+
+/* Appends 20130524/us-east-1/s3/aws4_request. */
+void sigv4_append_scope(struct buf *out, const struct sigv4_credentials *credentials, const char *basic_date);
+
+/* Appends name=value&name=value of encoded pairs. */
+void sigv4_append_query(struct buf *out, const struct sigv4_pair *encoded, size_t count);
+
+/* Appends host;x-amz-date of sorted headers. */
+void sigv4_append_names(struct buf *out, const struct sigv4_pair *headers, size_t count);
+
+/* Byte order; a prefix comes first. */
+int sigv4_compare(struct str a, struct str b);
+
+/* False when a header value has a control character, which could pass for another line of the canonical request. */
+bool sigv4_value_is_plain(struct str value);
+
+/* False when a credential is missing, empty or too long. */
+bool sigv4_credentials_are_usable(const struct sigv4_credentials *credentials);
+
+/*
+ * Signature in lower-case hex of a canonical request whose query is already encoded and sorted, at a date in basic form.
+ * ERR_TOO_LARGE when it passes the cap or memory is out.
+ */
+enum err sigv4_signature(const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,
+                         char out[SHA256_HEX_SIZE]) MUST_USE;
+
+#endif

@@ -1,0 +1,314 @@
+/*
+ * Generates the set-based statements of an import commit. statements.h shows what they look like.
+ * Called once per target at start; the texts are then prepared like any named statement.
+ * Never puts a value of a request into SQL: values are $1 to $8, names are quoted, literals come from the declaration.
+ */
+#include "core/schema/statements.h"
+
+#include "core/schema/quote.h"
+
+static void qualified(struct buf *out, const char *alias, const struct schema_column *column)
+{
+	buf_append_text(out, alias);
+	buf_append_char(out, '.');
+	quote_identifier(out, column->name);
+}
+
+/* The reference that a field's column ends, when its other columns are the scope; NULL when the field stands for itself. */
+static const struct schema_reference *reference_of(const struct schema_table *table, const struct schema_field *field)
+{
+	for (size_t i = 0; i < table->reference_count; i++) {
+		const struct schema_reference *reference = &table->references[i];
+		bool found = false, plain = true;
+		for (size_t c = 0; c < reference->count; c++) {
+			found |= reference->from[c] == field->column;
+			plain &= reference->from[c] == field->column || reference->from[c] == table->scope;
+		}
+		if (found && plain)
+			return reference;
+	}
+	return NULL;
+}
+
+static void staged_value(struct buf *out, const struct schema_field *field)
+{
+	buf_printf(out, "r.vals[%zu]", field->index + 1);
+	if (field->column->type != SCHEMA_TEXT)
+		buf_printf(out, "::%s", schema_type_postgres(field->column->type));
+}
+
+/* What a cell says: the staged value, or the key it was found under in the referenced table. */
+static void cell_value(struct buf *out, const struct schema_table *table, const struct schema_field *field)
+{
+	const struct schema_reference *reference = reference_of(table, field);
+
+	if (!reference) {
+		staged_value(out, field);
+		return;
+	}
+	for (size_t c = 0; c < reference->count; c++) {
+		if (reference->from[c] != field->column)
+			continue;
+		buf_printf(out, "ref%zu.", field->index + 1);
+		quote_identifier(out, reference->to[c]->name);
+	}
+}
+
+static void reference_joins(struct buf *out, const struct schema_app *app, const struct schema_table *table)
+{
+	for (size_t i = 0; i < table->field_count; i++) {
+		const struct schema_field *field = &table->fields[i];
+		const struct schema_reference *reference = reference_of(table, field);
+		if (!reference)
+			continue;
+		buf_append_text(out, "\nLEFT JOIN ");
+		quote_table(out, app->name, reference->table->name);
+		buf_printf(out, " AS ref%zu ON ", i + 1);
+		for (size_t c = 0; c < reference->count; c++) {
+			buf_printf(out, "%sref%zu.", c ? " AND " : "", i + 1);
+			quote_identifier(out, reference->to[c]->name);
+			buf_append_text(out, " = ");
+			if (reference->from[c] == field->column)
+				staged_value(out, field);
+			else
+				buf_append_text(out, "$4::text");
+		}
+	}
+}
+
+static void column_default(struct buf *out, const struct schema_column *column)
+{
+	if (column->generate == SCHEMA_GENERATE_NOW) {
+		buf_append_text(out, ", now()");
+	} else if (column->generate == SCHEMA_GENERATE_UUID) {
+		buf_append_text(out, ", gen_random_uuid()");
+	} else if (column->default_value) {
+		buf_append_text(out, ", ");
+		quote_literal(out, column->default_value);
+		if (column->type != SCHEMA_TEXT)
+			buf_printf(out, "::%s", schema_type_postgres(column->type));
+	}
+}
+
+static void insert_value(struct buf *out, const struct schema_table *table, const struct schema_field *field)
+{
+	const struct schema_import *import = table->import;
+
+	buf_append_text(out, "coalesce(");
+	if (field == import->assigned)
+		buf_append_text(out, "$6::text, ");
+	cell_value(out, table, field);
+	if (field == import->status)
+		buf_append_text(out, ", $7::text");
+	if (field == import->source)
+		buf_append_text(out, ", $8::text");
+	column_default(out, field->column);
+	buf_append_char(out, ')');
+}
+
+static void slice(struct buf *out)
+{
+	buf_append_text(out, "\nWHERE r.job_no = $1::bigint AND r.row_no BETWEEN $2::integer AND $3::integer");
+	buf_printf(out, " AND r.state = %d", SCHEMA_ROW_VALID);
+}
+
+/* Rows whose outcome was planned: updates. */
+static void planned_rows(struct buf *out)
+{
+	buf_append_text(out, "tidegate.import_row AS r\nJOIN tidegate.import_outcome AS o ON o.job_no = r.job_no AND o.row_no = r.row_no");
+}
+
+/* Wraps a statement that returns id, before and after in one that also writes the history; closed by history_close. */
+static void history_open(struct buf *out, const struct schema_import *import)
+{
+	if (import->history)
+		buf_append_text(out, "WITH changed AS (\n");
+}
+
+static void history_close(struct buf *out, const struct schema_app *app, const struct schema_table *table, const char *event, bool images)
+{
+	const struct schema_import *import = table->import;
+	if (!import->history)
+		return;
+	buf_append_text(out, "\n)\nINSERT INTO ");
+	quote_table(out, app->name, import->history);
+	buf_printf(out, " (\"space\", \"%s_id\", \"actor_id\", \"event_type\", \"job_id\", \"before_data\", \"after_data\")\nSELECT $4::text, target_id, $9::text, ",
+	           table->name);
+	quote_literal(out, event);
+	buf_printf(out, ", $5::uuid, %s FROM changed", images ? "before_data, after_data" : "NULL, NULL");
+}
+
+enum err schema_sql_insert(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	const struct schema_import *import = table->import;
+
+	if (!import)
+		return ERR_INVALID;
+	history_open(out, import);
+	buf_append_text(out, "INSERT INTO ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " (");
+	quote_identifier(out, table->primary[0]->name);
+	buf_append_text(out, ", ");
+	quote_identifier(out, table->scope->name);
+	for (size_t i = 0; i < table->field_count; i++) {
+		buf_append_text(out, ", ");
+		quote_identifier(out, table->fields[i].column->name);
+	}
+	if (import->job) {
+		buf_append_text(out, ", ");
+		quote_identifier(out, import->job->name);
+	}
+	buf_append_text(out, ")\nSELECT r.row_id, $4::text");
+	for (size_t i = 0; i < table->field_count; i++) {
+		buf_append_text(out, ",\n    ");
+		insert_value(out, table, &table->fields[i]);
+	}
+	if (import->job)
+		buf_append_text(out, ",\n    $5::uuid");
+	buf_append_text(out, "\nFROM ");
+	buf_append_text(out, "tidegate.import_row AS r");
+	reference_joins(out, app, table);
+	slice(out);
+	buf_append_text(out, "\n    AND NOT EXISTS (SELECT FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)\nORDER BY r.row_no");
+	if (import->history) {
+		buf_append_text(out, "\nRETURNING ");
+		quote_identifier(out, table->primary[0]->name);
+		buf_append_text(out, " AS target_id");
+	}
+	history_close(out, app, table, "imported", false);
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+static void update_assignments(struct buf *out, const struct schema_table *table)
+{
+	const struct schema_column *touched = table->import->touched;
+	const char *joint = "\nSET ";
+
+	for (size_t i = 0; i < table->field_count; i++) {
+		const struct schema_field *field = &table->fields[i];
+		if (field->keep || field->column == touched)
+			continue;
+		buf_append_text(out, joint);
+		quote_identifier(out, field->column->name);
+		buf_append_text(out, " = coalesce(");
+		cell_value(out, table, field);
+		buf_append_text(out, ", ");
+		qualified(out, "t", field->column);
+		buf_append_char(out, ')');
+		joint = ",\n    ";
+	}
+	if (touched) {
+		buf_append_text(out, joint);
+		quote_identifier(out, touched->name);
+		buf_append_text(out, " = now()");
+	}
+}
+
+enum err schema_sql_update(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	const struct schema_column *id = table->primary[0];
+
+	if (!table->import)
+		return ERR_INVALID;
+	history_open(out, table->import);
+	buf_append_text(out, "UPDATE ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " AS t");
+	update_assignments(out, table);
+	buf_append_text(out, "\nFROM ");
+	planned_rows(out);
+	buf_append_text(out, "\nJOIN ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " AS b ON ");
+	qualified(out, "b", id);
+	buf_append_text(out, " = o.target_id AND ");
+	qualified(out, "b", table->scope);
+	buf_append_text(out, " = $4::text");
+	reference_joins(out, app, table);
+	slice(out);
+	buf_printf(out, " AND o.action = %d\n    AND ", SCHEMA_ACTION_UPDATE);
+	qualified(out, "t", id);
+	buf_append_text(out, " = ");
+	qualified(out, "b", id);
+	if (table->import->history) {
+		buf_append_text(out, "\nRETURNING ");
+		qualified(out, "t", id);
+		buf_append_text(out, " AS target_id, to_jsonb(b) AS before_data, to_jsonb(t) AS after_data");
+	}
+	history_close(out, app, table, "updated", true);
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+/* What makes a stored record the duplicate of a staged row: the same scope and key, and not deleted. */
+static void match_condition(struct buf *out, const struct schema_table *table, size_t key)
+{
+	const struct schema_import *import = table->import;
+	bool lower = import->keys[key].column->generate == SCHEMA_GENERATE_LOWER;
+
+	qualified(out, "t", table->scope);
+	buf_append_text(out, " = $4::text AND ");
+	qualified(out, "t", import->keys[key].column);
+	buf_append_text(out, lower ? " = lower(" : " = ");
+	staged_value(out, import->keys[key].field);
+	buf_append_text(out, lower ? " COLLATE \"C\")" : "");
+	if (import->deleted) {
+		buf_append_text(out, " AND ");
+		qualified(out, "t", import->deleted);
+		buf_append_text(out, " IS NULL");
+	}
+}
+
+enum err schema_sql_match(const struct schema_app *app, const struct schema_table *table, size_t key, struct buf *out)
+{
+	const struct schema_column *id = table->primary[0];
+
+	if (!table->import || key >= table->import->key_count)
+		return ERR_INVALID;
+	buf_append_text(out, "INSERT INTO tidegate.import_outcome (job_no, row_no, action, target_id, reason)\nSELECT DISTINCT ON (r.row_no) "
+			     "$1::bigint, r.row_no, $5::smallint, ");
+	qualified(out, "t", id);
+	buf_append_text(out, ", 'duplicate_in_database'\nFROM tidegate.import_row AS r\nJOIN ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " AS t ON ");
+	match_condition(out, table, key);
+	slice(out);
+	buf_append_text(out, "\nORDER BY r.row_no, ");
+	qualified(out, "t", id);
+	buf_append_text(out, "\nON CONFLICT (job_no, row_no) DO NOTHING");
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+enum err schema_sql_gone(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	if (!table->import)
+		return ERR_INVALID;
+	buf_printf(out, "UPDATE tidegate.import_outcome AS o SET action = %d, reason = 'record_gone'\nWHERE o.job_no = $1::bigint AND o.row_no "
+			"BETWEEN $2::integer AND $3::integer AND o.action = %d\n    AND NOT EXISTS (SELECT FROM ",
+	           SCHEMA_ACTION_FAILED, SCHEMA_ACTION_UPDATE);
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " AS t WHERE ");
+	qualified(out, "t", table->primary[0]);
+	buf_append_text(out, " = o.target_id AND ");
+	qualified(out, "t", table->scope);
+	buf_append_text(out, " = $4::text)");
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	const struct schema_field *field = table->import ? table->import->assigned : NULL;
+	const struct schema_reference *reference = field ? reference_of(table, field) : NULL;
+
+	if (!reference)
+		return ERR_INVALID;
+	buf_append_text(out, "SELECT 1 FROM ");
+	quote_table(out, app->name, reference->table->name);
+	buf_append_text(out, " AS t WHERE ");
+	for (size_t c = 0; c < reference->count; c++) {
+		buf_append_text(out, c ? " AND " : "");
+		qualified(out, "t", reference->to[c]);
+		buf_append_text(out, reference->from[c] == field->column ? " = $2::text" : " = $1::text");
+	}
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}

@@ -1,0 +1,23 @@
+/*
+ * What a request process holds for its whole life: configuration, database connection, keys, declarations. Made once by
+ * `tidegate serve`, handed to every request. Handlers read it; only the loop and `serve` change it.
+ */
+#ifndef TIDEGATE_FCGI_GATE_H
+#define TIDEGATE_FCGI_GATE_H
+
+#include "core/base/config.h"
+#include "core/crypto/jwks.h"
+#include "core/crypto/sigv4.h"
+#include "core/pg/pg.h"
+#include "core/schema/catalog.h"
+
+struct gate {
+	const struct config *config;
+	struct pg pg;
+	struct jwks jwks;
+	struct jwt_policy policy;
+	struct sigv4_credentials storage_credentials;
+	struct schema_catalog catalog;
+};
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * The binary COPY stream of parsed rows. Called by job_parse.c once per row.
+ * Must never write a length it did not count, nor text that PostgreSQL would refuse: one bad row would fail a batch.
+ */
+#include "handlers/import/copy_rows.h"
+
+#include "core/base/ids.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OID_TEXT = 25, COLUMNS = 7 };
+
+static void put_16(char **p, uint16_t value)
+{
+	(*p)[0] = (char)(value >> 8);
+	(*p)[1] = (char)value;
+	*p += 2;
+}
+
+static void put_32(char **p, uint32_t value)
+{
+	put_16(p, (uint16_t)(value >> 16));
+	put_16(p, (uint16_t)value);
+}
+
+static void put_bytes(char **p, const void *bytes, size_t n)
+{
+	memcpy(*p, bytes, n);
+	*p += n;
+}
+
+enum err copy_rows_open(struct buf *out)
+{
+	static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
+	return buf_append(out, header, 19);
+}
+
+enum err copy_rows_close(struct buf *out)
+{
+	return buf_append(out, "\377\377", 2);
+}
+
+/* Bytes of text[] with its own length word: 12 of header, 8 of the dimension, then length and bytes of each element. */
+static size_t array_size(const struct str *items, size_t count)
+{
+	size_t size = 4 + 12 + (count ? 8 : 0);
+	for (size_t i = 0; i < count; i++)
+		size += 4 + items[i].n;
+	return size;
+}
+
+static void put_array(char **p, const struct str *items, size_t count)
+{
+	bool has_null = false;
+	put_32(p, (uint32_t)(array_size(items, count) - 4));
+	for (size_t i = 0; i < count; i++)
+		has_null = has_null || !items[i].p;
+	put_32(p, count ? 1 : 0);
+	put_32(p, has_null);
+	put_32(p, OID_TEXT);
+	if (count) {
+		put_32(p, (uint32_t)count);
+		put_32(p, 1);
+	}
+	for (size_t i = 0; i < count; i++) {
+		put_32(p, items[i].p ? (uint32_t)items[i].n : UINT32_MAX);
+		put_bytes(p, items[i].p ? items[i].p : "", items[i].n);
+	}
+}
+
+/* "field:code" in a scratch text per issue; the field of the whole row is empty. */
+static size_t issue_texts(const struct schema_table *table, const struct import_checked *checked, char (*texts)[96], struct str *items)
+{
+	for (size_t i = 0; i < checked->issue_count; i++) {
+		const struct import_issue *issue = &checked->issues[i];
+		const char *field = issue->field >= 0 ? table->fields[issue->field].name : "";
+		int n = snprintf(texts[i], sizeof(texts[i]), "%s:%s", field, row_code_name(issue->code));
+		items[i] = (struct str){texts[i], n > 0 && (size_t)n < sizeof(texts[i]) ? (size_t)n : 0};
+	}
+	return checked->issue_count;
+}
+
+enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const struct schema_table *table, const struct str *cells,
+                       size_t cell_count, const struct import_checked *checked)
+{
+	char texts[IMPORT_ISSUES_MAX][96];
+	struct str issues[IMPORT_ISSUES_MAX];
+	uint8_t id[16];
+	size_t issue_count = issue_texts(table, checked, texts, issues);
+	size_t need = 2 + (4 + 8) + (4 + 4) + (4 + 16) + (4 + 2) + array_size(cells, cell_count) + array_size(checked->vals, table->field_count) +
+	              (issue_count ? array_size(issues, issue_count) : 4);
+	char *start = buf_reserve(out, need), *p = start;
+	if (!p)
+		return ERR_TOO_LARGE;
+	uuid_v7(id);
+	put_16(&p, COLUMNS);
+	put_32(&p, 8);
+	put_32(&p, (uint32_t)((uint64_t)job_no >> 32));
+	put_32(&p, (uint32_t)job_no);
+	put_32(&p, 4);
+	put_32(&p, (uint32_t)row_no);
+	put_32(&p, 16);
+	put_bytes(&p, id, 16);
+	put_32(&p, 2);
+	put_16(&p, checked->valid ? 1 : 2);
+	put_array(&p, cells, cell_count);
+	put_array(&p, checked->vals, table->field_count);
+	if (issue_count)
+		put_array(&p, issues, issue_count);
+	else
+		put_32(&p, UINT32_MAX);
+	if ((size_t)(p - start) != need)
+		return ERR_BUG;
+	out->len += need;
+	return OK;
+}

@@ -1,0 +1,17 @@
+/*
+ * Parsed rows as COPY … (FORMAT binary) into tidegate.import_row: job_no bigint, row_no int, row_id uuid, state smallint,
+ * cells text[], vals text[], issues text[] (https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format").
+ */
+#ifndef TIDEGATE_HANDLERS_IMPORT_COPY_ROWS_H
+#define TIDEGATE_HANDLERS_IMPORT_COPY_ROWS_H
+
+#include "core/base/buf.h"
+#include "handlers/import/check.h"
+
+/* Appends the file header / one row / the trailer. ERR_TOO_LARGE when out is full. */
+enum err copy_rows_open(struct buf *out) MUST_USE;
+enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const struct schema_table *table, const struct str *cells,
+                       size_t cell_count, const struct import_checked *checked) MUST_USE;
+enum err copy_rows_close(struct buf *out) MUST_USE;
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * Duplicates, decided in sets: one statement per key, never a loop over rows. Called at the end of a parse (to show them)
+ * and at the start of a commit (to act on them). Must never decide about a row twice: the first mark stays.
+ */
+#include "core/schema/statements.h"
+#include "handlers/import/job_common.h"
+
+enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, int in_file, int in_database)
+{
+	struct pg *pg = &worker->pg;
+	const struct schema_target *target = work->target;
+	const struct schema_import *import = target->table->import;
+	const char *file_action = pg_number(arena, in_file), *database_action = pg_number(arena, in_database);
+	enum err err = OK;
+	for (size_t k = 0; !err && k < import->key_count; k++)
+		if (!keys || keys[k])
+			err = pg_query(pg, arena, STMT_IMPORT_MARK_IN_FILE,
+			               PG_VALUES(work->no, pg_number(arena, (int64_t)import->keys[k].field->index + 1), file_action, "duplicate_in_file"), NULL);
+	for (size_t k = 0; !err && k < import->key_count; k++)
+		if (!keys || keys[k])
+			err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,
+			                         PG_VALUES(work->no, "0", "2147483647", work->space, database_action), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_SAME_RECORD, PG_VALUES(work->no, file_action), NULL);
+	return err;
+}

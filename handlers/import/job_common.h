@@ -1,0 +1,52 @@
+/*
+ * What the import jobs share: the import at hand as import_start gave it, running a reader on its file, ending.
+ */
+#ifndef TIDEGATE_HANDLERS_IMPORT_JOB_COMMON_H
+#define TIDEGATE_HANDLERS_IMPORT_JOB_COMMON_H
+
+#include "core/jobs/jobs.h"
+#include "handlers/import/check.h"
+#include "readers/reader.h"
+
+struct import_work {
+	const char *no; /* decimal, names the partition */
+	const char *id, *space, *target_name, *object_key, *file_name, *created_by;
+	const struct schema_target *target;
+	const char *encoding, *delimiter, *mapping; /* NULL until inspected */
+	const char *overrides, *format, *assignment, *duplicates, *defaults;
+	int64_t header_row, rows_total, rows_invalid, parsed_to, committed_to, columns;
+	bool planned, parsed;
+};
+
+/* Takes the import into the phase. *ret_go false: it is in no state for that (cancelled meanwhile, done before). */
+enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
+                      struct import_work *ret, bool *ret_go) MUST_USE;
+
+/* Ends the job without touching the import (there was nothing to do). */
+enum err import_nothing(struct worker *worker, struct arena *arena, struct job *job) MUST_USE;
+
+/* Stops the import as cancelled and ends the job, in one transaction. */
+enum err import_cancelled(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work) MUST_USE;
+
+/* Starts a reader child on the import's file. *ret_fd is to be closed after reader_finish. job->failure is set on failure. */
+enum err import_read(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const char *mode,
+                     const char *const *extra, struct reader *reader, int *ret_fd) MUST_USE;
+
+/* What a verdict means for the job: OK, or job_refuse with its code. */
+enum err import_verdict(struct job *job, const struct reader_result *result) MUST_USE;
+
+/*
+ * Marks duplicates in import_outcome, in the open transaction under the space's scope: rows that repeat an earlier row of
+ * the file get action in_file, rows that are stored already get action in_database. keys NULL: every key of the target.
+ */
+enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, int in_file, int in_database) MUST_USE;
+
+/* Makes the error report of the import (or none when every row came in) and notes it with the import, in the open transaction. */
+enum err import_make_report(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
+
+enum err import_inspect_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err import_parse_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err import_commit_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err import_remove_run(struct worker *worker, struct arena *arena, struct job *job);
+
+#endif

@@ -1,0 +1,261 @@
+/*
+ * import.parse: every row of the file, checked and normalised, into the import's partition. A sandboxed reader sends
+ * rows; every batch_rows rows (500) one transaction holds the COPY, the counters, the checkpoint and the lease. A parse
+ * that is taken again goes on after the last checkpoint. Ends in `ready`.
+ * Must never keep more than a batch in memory, nor decide about a row by anything but check.h.
+ */
+#include "core/base/log.h"
+#include "core/base/metrics.h"
+#include "core/schema/statements.h"
+#include "handlers/import/copy_rows.h"
+#include "handlers/import/error_file.h"
+#include "handlers/import/job_common.h"
+#include "handlers/import/mapping_change.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { BATCH_ARENA = 8 << 20, COPY_MAX = 8 << 20, COPY_SEND = 128 << 10 };
+
+struct parse {
+	struct worker *worker;
+	struct arena *arena; /* of the job */
+	struct job *job;
+	const struct import_work *work;
+	struct import_check check;
+	struct arena batch;
+	struct buf copy;
+	bool own_report; /* the file is an error report of ours: its protection against formulas is taken off again */
+	bool copying;
+	int64_t job_no;
+	int64_t rows, valid, invalid; /* of the batch */
+	int64_t last_row;             /* number of the last row put */
+	int64_t total;                /* of the import so far, this run included */
+};
+
+/* What the reader noticed about a row, as issues of the row. Short and long rows are judged by the check itself. */
+static void add_flags(struct import_checked *checked, uint32_t flags)
+{
+	static const struct {
+		uint32_t flag;
+		enum row_code code;
+	} meanings[] = {
+	    {ROW_FLAG_INVALID_BYTES, ROW_INVALID_BYTES},   {ROW_FLAG_MIXED_ENCODING, ROW_MIXED_ENCODING}, {ROW_FLAG_NUL_REMOVED, ROW_NUL_REMOVED},
+	    {ROW_FLAG_FIELD_TOO_LONG, ROW_FIELD_TOO_LONG}, {ROW_FLAG_UNCLOSED_QUOTE, ROW_UNCLOSED_QUOTE}, {ROW_FLAG_RECORD_TOO_LONG, ROW_RECORD_TOO_LONG},
+	};
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+		if (flags & meanings[i].flag)
+			import_checked_add(checked, IMPORT_WHOLE_ROW, meanings[i].code, row_code_severity(meanings[i].code));
+}
+
+static enum err send_copy(struct parse *parse)
+{
+	enum err err = pg_copy_put(&parse->worker->pg, buf_text(&parse->copy), parse->copy.len);
+	buf_clear(&parse->copy);
+	return err;
+}
+
+/* The transaction of a batch opens with its first row, so that PostgreSQL works while we parse. */
+static enum err open_batch(struct parse *parse)
+{
+	enum err err = pg_begin(&parse->worker->pg, NULL);
+	if (!err)
+		err = pg_copy_start(&parse->worker->pg, STMT_IMPORT_COPY);
+	if (!err)
+		err = copy_rows_open(&parse->copy);
+	parse->copying = !err;
+	return err;
+}
+
+static enum err close_batch(struct parse *parse)
+{
+	struct worker *worker = parse->worker;
+	struct arena *batch = &parse->batch;
+	struct pg_rows rows;
+	if (!parse->copying)
+		return OK;
+	parse->copying = false;
+	enum err err = copy_rows_close(&parse->copy);
+	if (!err)
+		err = send_copy(parse);
+	if (!err)
+		err = pg_copy_end(&worker->pg);
+	if (!err)
+		err = pg_query(&worker->pg, batch, STMT_IMPORT_CHECKPOINT,
+		               PG_VALUES(parse->job->id_text, parse->job->token, parse->job->lease, parse->work->no, pg_number(batch, parse->last_row),
+		                         pg_number(batch, parse->valid), pg_number(batch, parse->invalid)),
+		               &rows);
+	if (!err)
+		parse->job->cancelled = pg_bool(&rows, 0, 0);
+	if (!err)
+		err = pg_commit(&worker->pg);
+	if (err)
+		return err;
+	metrics_add(METRIC_ROWS_PARSED, parse->rows);
+	parse->rows = parse->valid = parse->invalid = 0;
+	arena_reset(batch);
+	import_check_start(&parse->check, batch);
+	return jobs_stopping() ? ERR_UNAVAILABLE : OK;
+}
+
+static enum err put_row(struct parse *parse, const struct frame_row *row)
+{
+	struct import_checked checked;
+	const struct str *cells = row->cells;
+	if (++parse->total > parse->worker->config->import_max_rows)
+		return job_refuse(parse->job, "too_many_rows");
+	if (parse->own_report)
+		cells = error_file_unprotect(&parse->batch, row->cells, row->cell_count);
+	enum err err = cells ? import_check_row(&parse->check, cells, row->cell_count, &checked) : ERR_TOO_LARGE;
+	if (err)
+		return err;
+	add_flags(&checked, row->flags);
+	if (!parse->copying)
+		err = open_batch(parse);
+	if (!err)
+		err = copy_rows_put(&parse->copy, parse->job_no, (int32_t)row->number, parse->work->target->table, cells, row->cell_count, &checked);
+	if (err)
+		return err;
+	parse->rows++;
+	parse->valid += checked.valid;
+	parse->invalid += !checked.valid;
+	parse->last_row = (int64_t)row->number;
+	if (parse->rows >= parse->worker->config->import_batch_rows)
+		return close_batch(parse);
+	return parse->copy.len >= COPY_SEND ? send_copy(parse) : OK;
+}
+
+static enum err put_rows(struct parse *parse, struct reader *reader, const struct frame *frame)
+{
+	struct frame_cursor cursor;
+	struct frame_row row;
+	enum err err = OK;
+	reader_rows(reader, frame, &cursor);
+	while (!err && !parse->job->cancelled && frame_row_next(&cursor, &row))
+		err = row.number > INT32_MAX ? job_refuse(parse->job, "too_many_rows") : put_row(parse, &row);
+	return err;
+}
+
+/* Rows from the checkpoint on. *ret_rows: what the reader says it sent, to be compared with what was stored. */
+static enum err read_rows(struct parse *parse, uint64_t *ret_rows)
+{
+	const struct import_work *work = parse->work;
+	const char *extra[] = {"--encoding", work->encoding, "--delimiter", text_equal(work->delimiter, "\t") ? "tab" : work->delimiter,
+	                       "--header-row", pg_number(parse->arena, work->header_row), "--skip-rows", pg_number(parse->arena, work->parsed_to), NULL};
+	struct reader reader;
+	struct frame frame;
+	int fd = -1;
+	enum err err = import_read(parse->worker, parse->arena, parse->job, work, "rows", extra, &reader, &fd);
+	if (err)
+		return err;
+	while (!err && !parse->job->cancelled && reader_next(&reader, &frame) == READER_FRAME)
+		if (frame.type == FRAME_ROWS)
+			err = put_rows(parse, &reader, &frame);
+	struct reader_result result = reader_finish(&reader);
+	close(fd);
+	if (!err && !parse->job->cancelled)
+		err = import_verdict(parse->job, &result);
+	if (!err && !parse->job->cancelled)
+		err = close_batch(parse);
+	*ret_rows = result.end.rows;
+	return err;
+}
+
+/* Duplicates under every key: within the file first, then against the records that are stored. */
+static enum err mark_duplicates(struct parse *parse, struct pg_rows *ret_counts)
+{
+	struct pg *pg = &parse->worker->pg;
+	struct arena *arena = parse->arena;
+	const struct import_work *work = parse->work;
+	enum err err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = import_mark(parse->worker, arena, work, NULL, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_COUNT_MARKS, PG_VALUES(work->no), ret_counts);
+	return err;
+}
+
+static enum err finish(struct parse *parse)
+{
+	struct pg *pg = &parse->worker->pg;
+	struct arena *arena = parse->arena;
+	const struct import_work *work = parse->work;
+	const struct pg_scope scope = {work->created_by, work->space, "worker"};
+	struct pg_rows counts, warnings;
+	enum err err = pg_begin(pg, &scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = mark_duplicates(parse, &counts);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_WARNINGS, PG_VALUES(work->no), &warnings);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_PARSED,
+		               PG_VALUES(work->no, pg_text(&counts, 0, 0), pg_text(&counts, 0, 1), pg_text(&warnings, 0, 0)), NULL);
+	if (!err)
+		err = import_make_report(parse->worker, arena, work);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_MOVE, PG_VALUES(work->no, "ready"), NULL);
+	if (!err)
+		err = job_end(parse->worker, arena, parse->job, "done");
+	return err ? err : pg_commit(pg);
+}
+
+/* fields[c]: the field that column c feeds, from the stored mapping. */
+static enum err prepare(struct parse *parse)
+{
+	const struct import_work *work = parse->work;
+	const struct schema_table *table = work->target->table;
+	int by_field[SCHEMA_FIELDS_MAX];
+	size_t columns = (size_t)work->columns;
+	int *fields = arena_array(parse->arena, columns + 1, sizeof(*fields));
+	if (!fields)
+		return ERR_TOO_LARGE;
+	if (!mapping_parse(work->mapping, by_field, table->field_count))
+		return ERR_BUG;
+	for (size_t c = 0; c < columns; c++)
+		fields[c] = -1;
+	for (size_t f = 0; f < table->field_count; f++)
+		if (by_field[f] >= 0 && (size_t)by_field[f] < columns)
+			fields[by_field[f]] = (int)f;
+	enum err err = import_check_init(&parse->check, parse->arena, table, fields, columns, false);
+	if (!err)
+		err = error_file_is(parse->worker, parse->arena, work, &parse->own_report);
+	if (!err && work->parsed_to == 0)
+		err = pg_query(&parse->worker->pg, parse->arena, STMT_IMPORT_PARTITIONS, PG_VALUES(work->no), NULL);
+	import_check_start(&parse->check, &parse->batch);
+	return err;
+}
+
+static enum err run(struct parse *parse)
+{
+	uint64_t rows = 0;
+	enum err err = prepare(parse);
+	if (!err)
+		err = read_rows(parse, &rows);
+	if (!err && parse->job->cancelled) {
+		pg_rollback(&parse->worker->pg);
+		return import_cancelled(parse->worker, parse->arena, parse->job, parse->work);
+	}
+	if (!err && parse->total != parse->work->rows_total + (int64_t)rows)
+		return job_refuse(parse->job, "ledger_mismatch");
+	return err ? err : finish(parse);
+}
+
+enum err import_parse_run(struct worker *worker, struct arena *arena, struct job *job)
+{
+	struct import_work work;
+	bool go;
+	enum err err = import_begin(worker, arena, job, "queued", "parsing", &work, &go);
+	if (err || !go)
+		return err ? err : import_nothing(worker, arena, job);
+	struct parse parse = {.worker = worker, .arena = arena, .job = job, .work = &work, .total = work.rows_total};
+	parse.job_no = json_integer_value(json_object_get(job->args, "no"));
+	arena_init(&parse.batch, BATCH_ARENA);
+	buf_init(&parse.copy, COPY_MAX);
+	err = run(&parse);
+	pg_rollback(&worker->pg);
+	buf_release(&parse.copy);
+	arena_release(&parse.batch);
+	return err;
+}

@@ -1,0 +1,20 @@
+/* The addresses of spreadsheet imports. Registered by commands/serve.c. */
+#include "handlers/import/handlers.h"
+
+static const struct route routes[] = {
+    {METHOD_POST, "/api/import/upload-url", GUARD_MEMBER, ROUTE_JSON | ROUTE_CREATES, import_upload_url},
+    {METHOD_GET, "/api/import/targets", GUARD_ADMIN, 0, import_targets},
+    {METHOD_POST, "/api/import/jobs", GUARD_ADMIN, ROUTE_JSON | ROUTE_CREATES, import_create},
+    {METHOD_GET, "/api/import/jobs", GUARD_ADMIN, 0, import_list},
+    {METHOD_GET, "/api/import/jobs/{id}", GUARD_ADMIN, 0, import_get},
+    {METHOD_DELETE, "/api/import/jobs/{id}", GUARD_ADMIN, ROUTE_TRANSACTION, import_delete},
+    {METHOD_PUT, "/api/import/jobs/{id}/mapping", GUARD_ADMIN, ROUTE_JSON | ROUTE_TRANSACTION, import_put_mapping},
+    {METHOD_POST, "/api/import/jobs/{id}/parse", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_parse},
+    {METHOD_GET, "/api/import/jobs/{id}/rows", GUARD_ADMIN, ROUTE_TRANSACTION, import_rows},
+    {METHOD_POST, "/api/import/jobs/{id}/commit", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_commit},
+    {METHOD_POST, "/api/import/jobs/{id}/cancel", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_cancel},
+    {METHOD_POST, "/api/import/jobs/{id}/retry", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_retry},
+    {METHOD_POST, "/api/import/jobs/{id}/error-report", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_TRANSACTION, import_error_report},
+};
+
+const struct route_table import_routes = {routes, sizeof(routes) / sizeof(routes[0])};

@@ -1,0 +1,97 @@
+/*
+ * GET /api/health and GET /metrics. `?probe=live` asks nothing of the database: is this process answering? Without it the
+ * database, the storage and the queue are looked at too. 200 while it can serve, 503 when it cannot.
+ * Must never cost more than one round trip, nor show where things are.
+ */
+#include "core/base/clock.h"
+#include "core/base/metrics.h"
+#include "core/base/version.h"
+#include "handlers/system/handlers.h"
+
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { QUEUE_LATE_S = 300, DISK_FREE_PERCENT = 5 };
+
+struct checks {
+	const char *database, *storage, *queue;
+	bool down;
+};
+
+static void check_storage(const struct config *config, struct checks *checks)
+{
+	char path[1024];
+	struct statvfs fs;
+	snprintf(path, sizeof(path), "%s/spool", config->storage_root);
+	if (access(path, R_OK | W_OK | X_OK) || statvfs(path, &fs)) {
+		checks->storage = "unavailable";
+		checks->down = true;
+	} else if (fs.f_bavail * 100 < fs.f_blocks * DISK_FREE_PERCENT) {
+		checks->storage = "nearly_full";
+	}
+}
+
+static void check_database(struct request *request, struct checks *checks)
+{
+	struct pg_rows rows;
+	if (pg_query(&request->gate->pg, request->arena, STMT_HEALTH, PG_NONE, &rows)) {
+		checks->database = "unavailable";
+		checks->queue = "unknown";
+		checks->down = true;
+		return;
+	}
+	if (!pg_bool(&rows, 0, 1)) {
+		checks->database = "read_only";
+		checks->down = true;
+	}
+	if (pg_i64(&rows, 0, 2) > QUEUE_LATE_S)
+		checks->queue = "late";
+}
+
+enum err system_health(struct request *request, struct response *response)
+{
+	struct checks checks = {"ok", "ok", "ok", false};
+	char now[CLOCK_ISO_SIZE];
+	bool live = str_equal_text(request_query(request, "probe"), "live");
+	if (!live) {
+		check_storage(request->gate->config, &checks);
+		check_database(request, &checks);
+	}
+	bool fine = text_equal(checks.database, "ok") && text_equal(checks.storage, "ok") && text_equal(checks.queue, "ok");
+	struct json_writer *w = respond_json(response, checks.down ? 503 : 200);
+	json_put_text(w, "status", checks.down ? "down" : fine ? "ok" : "degraded");
+	if (!live) {
+		json_object_open(w, "checks");
+		json_put_text(w, "database", checks.database);
+		json_put_text(w, "storage", checks.storage);
+		json_put_text(w, "queue", checks.queue);
+		json_object_close(w);
+	}
+	json_put_text(w, "version", TIDEGATE_VERSION);
+	clock_iso8601(clock_unix_us(), now);
+	json_put_text(w, "time", now);
+	if (checks.down)
+		respond_header(response, "Retry-After", "5");
+	return respond_end(response);
+}
+
+enum err system_metrics(struct request *request, struct response *response)
+{
+	static const char *const gauges[] = {"tidegate_queue_jobs{state=\"ready\"}", "tidegate_queue_jobs{state=\"running\"}",
+	                                     "tidegate_queue_jobs{state=\"dead\"}", "tidegate_queue_oldest_ready_seconds"};
+	struct pg_rows rows;
+	struct buf *out = &response->body;
+	response->status = 200;
+	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_write(out);
+	buf_printf(out, "# HELP tidegate_up Whether the database answered.\n# TYPE tidegate_up gauge\n");
+	bool up = pg_query(&request->gate->pg, request->arena, STMT_QUEUE_METRICS, PG_NONE, &rows) == OK;
+	buf_printf(out, "tidegate_up %d\n", up);
+	if (!up)
+		return OK;
+	buf_printf(out, "# HELP tidegate_queue_jobs Jobs in the queue.\n# TYPE tidegate_queue_jobs gauge\n");
+	for (int i = 0; i < 4; i++)
+		buf_printf(out, "%s %lld\n", gauges[i], (long long)pg_i64(&rows, 0, i));
+	return OK;
+}

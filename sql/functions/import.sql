@@ -1,0 +1,157 @@
+-- Spreadsheet imports: state machine, partitions, checkpoints.
+
+-- The only way the status of an import changes. Raises TG409 when the move is not in import_move.
+CREATE OR REPLACE FUNCTION tidegate.import_move_to(p_no bigint, p_status text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	old_status text;
+BEGIN
+	SELECT status INTO old_status FROM tidegate.import_job WHERE no = p_no FOR UPDATE;
+	IF NOT EXISTS (SELECT FROM tidegate.import_move m WHERE m.from_status = old_status AND m.to_status = p_status) THEN
+		RAISE EXCEPTION 'an import cannot go from % to %', old_status, p_status USING ERRCODE = 'TG409';
+	END IF;
+	UPDATE tidegate.import_job
+	SET status = p_status, updated_at = now(),
+	    failed_in = CASE WHEN p_status IN ('failed', 'cancelled') THEN old_status END,
+	    error_code = CASE WHEN p_status = 'failed' THEN error_code END,
+	    queue_job = CASE WHEN p_status IN ('failed', 'cancelled', 'completed', 'mapping', 'ready', 'undone') THEN NULL ELSE queue_job END,
+	    completed_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled', 'undone') THEN now() END,
+	    phase_ended_at = CASE WHEN p_status IN ('ready', 'completed', 'failed', 'cancelled') THEN now() END
+	WHERE no = p_no;
+END $$;
+
+-- The same with the job of the queue that does the work, in one transaction. p_status NULL: the status stays.
+CREATE OR REPLACE FUNCTION tidegate.import_queue(p_no bigint, p_status text, p_kind text)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	job tidegate.import_job;
+	new_id bigint;
+BEGIN
+	IF p_status IS NOT NULL THEN
+		PERFORM tidegate.import_move_to(p_no, p_status);
+	END IF;
+	SELECT * INTO job FROM tidegate.import_job WHERE no = p_no;
+	new_id := tidegate.job_enqueue(p_kind, jsonb_build_object('no', p_no, 'id', job.id), job.space, p_no::text,
+		CASE p_kind WHEN 'import.commit' THEN 'import.commit:' || job.space ELSE 'import:' || p_no END);
+	IF new_id IS NULL THEN
+		RAISE EXCEPTION 'import % has a live job', p_no USING ERRCODE = 'TG409';
+	END IF;
+	UPDATE tidegate.import_job SET queue_job = new_id WHERE no = p_no;
+	RETURN new_id;
+END $$;
+
+-- Empty partitions for the rows and outcomes of one import, made anew: what an earlier parse left is dropped. They are
+-- made apart and then attached, which blocks nobody who reads other imports.
+CREATE OR REPLACE FUNCTION tidegate.import_partitions_drop(p_no bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'import_row_' || p_no);
+	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'import_outcome_' || p_no);
+END $$;
+
+CREATE OR REPLACE FUNCTION tidegate.import_partitions_create(p_no bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	parent text;
+	part text;
+BEGIN
+	PERFORM tidegate.import_partitions_drop(p_no);
+	FOREACH parent IN ARRAY ARRAY['import_row', 'import_outcome'] LOOP
+		part := parent || '_' || p_no;
+		EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.%I INCLUDING DEFAULTS, CHECK (job_no = %s))', part, parent, p_no);
+		EXECUTE format('ALTER TABLE tidegate.%I ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', parent, part, p_no);
+		EXECUTE format('ALTER TABLE tidegate.%I ENABLE ROW LEVEL SECURITY', part);
+	END LOOP;
+END $$;
+
+-- The planner must know the size of what it joins: without this the duplicate search takes minutes.
+CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	EXECUTE format('ANALYZE tidegate.%I', 'import_row_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I', 'import_outcome_' || p_no);
+END $$;
+
+-- A worker starts (or goes on with) a phase of an import. Raises TGLST when the lease is lost. Returns the row.
+CREATE OR REPLACE FUNCTION tidegate.import_start(p_job bigint, p_token uuid, p_no bigint, p_from text, p_status text)
+RETURNS SETOF tidegate.import_job LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	j tidegate.import_job;
+BEGIN
+	PERFORM tidegate.job_beat(p_job, p_token, interval '60 seconds', NULL);
+	SELECT * INTO j FROM tidegate.import_job WHERE no = p_no FOR UPDATE;
+	IF NOT FOUND OR j.status NOT IN (p_from, p_status) THEN
+		RETURN;
+	END IF;
+	IF j.status <> p_status THEN
+		PERFORM tidegate.import_move_to(p_no, p_status);
+	END IF;
+	UPDATE tidegate.import_job
+	SET started_at = coalesce(started_at, now()), phase_started_at = clock_timestamp(), phase_ended_at = NULL, phase_base = CASE p_status
+	      WHEN 'parsing' THEN rows_total WHEN 'importing' THEN phase_done ELSE 0 END,
+	    phase_done = CASE p_status WHEN 'parsing' THEN rows_total WHEN 'importing' THEN phase_done ELSE 0 END,
+	    phase_total = CASE p_status WHEN 'parsing' THEN greatest(rows_estimated, rows_total) ELSE rows_total END
+	WHERE no = p_no;
+	RETURN QUERY SELECT * FROM tidegate.import_job WHERE no = p_no;
+END $$;
+
+-- The end of one batch of a parse: data, progress, lease and cancel check commit together. True: cancel was asked for.
+CREATE OR REPLACE FUNCTION tidegate.import_parse_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_row int,
+	p_valid int, p_invalid int)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	UPDATE tidegate.import_job
+	SET parsed_to = p_row, rows_total = rows_total + p_valid + p_invalid, rows_valid = rows_valid + p_valid, rows_invalid = rows_invalid + p_invalid,
+	    phase_done = rows_total + p_valid + p_invalid, phase_total = greatest(phase_total, rows_total + p_valid + p_invalid), updated_at = now()
+	WHERE no = p_no;
+	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
+END $$;
+
+-- The same for one slice of a commit.
+CREATE OR REPLACE FUNCTION tidegate.import_commit_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_row int,
+	p_rows bigint, p_inserted bigint, p_updated bigint, p_skipped bigint, p_failed bigint)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	UPDATE tidegate.import_job
+	SET committed_to = p_row, phase_done = phase_done + p_rows, rows_inserted = rows_inserted + p_inserted, rows_updated = rows_updated + p_updated,
+	    rows_skipped = rows_skipped + p_skipped, rows_failed = rows_failed + p_failed, updated_at = now()
+	WHERE no = p_no;
+	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
+END $$;
+
+-- What an import that was cancelled, or that failed for good, leaves: its rows that no commit reached end as cancelled,
+-- so that the ledger adds up. Called in the transaction of the move.
+CREATE OR REPLACE FUNCTION tidegate.import_stop(p_no bigint, p_status text, p_error text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	j tidegate.import_job;
+BEGIN
+	SELECT * INTO j FROM tidegate.import_job WHERE no = p_no FOR UPDATE;
+	IF j.status IN ('failed', 'cancelled', 'completed', 'undone') THEN
+		RETURN;
+	END IF;
+	PERFORM tidegate.import_move_to(p_no, p_status);
+	UPDATE tidegate.import_job
+	SET error_code = p_error,
+	    rows_cancelled = CASE WHEN j.status = 'importing' THEN rows_total - rows_invalid - rows_inserted - rows_updated - rows_skipped - rows_failed ELSE 0 END
+	WHERE no = p_no;
+END $$;
+
+-- The queue gave a job up (no attempts left, or its worker died too often): its import failed.
+CREATE OR REPLACE FUNCTION tidegate.import_fail_job(p_queue_job bigint, p_error text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	import_no bigint;
+BEGIN
+	SELECT no INTO import_no FROM tidegate.import_job WHERE queue_job = p_queue_job;
+	IF FOUND THEN
+		PERFORM tidegate.import_stop(import_no, 'failed', p_error);
+	END IF;
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
+	tidegate.import_analyze, tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_stop,
+	tidegate.import_fail_job FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.import_start,
+	tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;

@@ -1,0 +1,20 @@
+-- Uploads. The signature of the URL is the authorisation of the PUT, so these two run without a token's scope and with
+-- the owner's rights; they look a row up by its unguessable key only.
+
+-- Before the body is read: may this object be received? Takes the row lock. No row: 403.
+CREATE OR REPLACE FUNCTION tidegate.upload_receive(p_key text)
+RETURNS TABLE (state text, file_size bigint, checksum text) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	UPDATE tidegate.upload u SET state = 'receiving'
+	WHERE u.object_key = p_key AND u.state IN ('issued', 'receiving') AND u.expires_at > now()
+	RETURNING u.state, u.file_size, u.checksum;
+$$;
+
+-- After the file stands under its final name: exactly one caller gets a row.
+CREATE OR REPLACE FUNCTION tidegate.upload_store(p_key text, p_sha256 text)
+RETURNS TABLE (id uuid) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	UPDATE tidegate.upload u SET state = 'stored', sha256 = p_sha256, stored_at = now(), url = NULL
+	WHERE u.object_key = p_key AND u.state = 'receiving' RETURNING u.id;
+$$;
+
+REVOKE ALL ON FUNCTION tidegate.upload_receive, tidegate.upload_store FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.upload_receive, tidegate.upload_store TO tidegate_api;

@@ -1,0 +1,240 @@
+-- Spreadsheet imports. The API reads under row-level security (space); workers see every space and name the job.
+
+-- name: import_lock_hash
+-- Two requests for the same file come one after the other.
+SELECT pg_advisory_xact_lock(hashtextextended(current_setting('tidegate.space') || ':' || $1, 0));
+
+-- name: import_same_file
+-- The newest import of this file that was completed or is under way. Relies on import_job_hash_idx.
+SELECT id FROM tidegate.import_job
+WHERE space = current_setting('tidegate.space') AND file_hash = $1 AND status NOT IN ('failed', 'cancelled', 'undone')
+ORDER BY created_at DESC LIMIT 1;
+
+-- name: import_create
+INSERT INTO tidegate.import_job (id, space, created_by, object_key, target, file_name, file_size, file_hash)
+VALUES ($1::uuid, current_setting('tidegate.space'), current_setting('tidegate.sub'), $2, $3, $4, $5::bigint, $6)
+ON CONFLICT (object_key) DO NOTHING RETURNING no;
+
+-- name: import_queue
+SELECT tidegate.import_queue($1::bigint, $2, $3);
+
+-- name: import_get
+-- The whole job as clients see it: aliases are the contract. Primary key.
+SELECT id, no AS _no, status, CASE WHEN status IN ('inspecting', 'parsing', 'importing') THEN status ELSE failed_in END AS phase, target,
+       file_name AS "fileName", file_size AS "fileSize", file_hash AS "fileHash", object_key AS "objectKey", format, encoding, delimiter, sheets, sheet,
+       header_row AS "headerRow", columns,
+       rows_total AS "counts.total", rows_valid AS "counts.valid", rows_invalid AS "counts.invalid",
+       rows_duplicate_in_file AS "counts.duplicateInFile", rows_duplicate_in_database AS "counts.duplicateInDatabase",
+       rows_inserted AS "counts.inserted", rows_updated AS "counts.updated", rows_skipped AS "counts.skipped", rows_failed AS "counts.failed",
+       rows_cancelled AS "counts.cancelled",
+       phase_done AS "progress.done", phase_total AS "progress.total",
+       CASE WHEN phase_total > 0 THEN least(100, phase_done * 100 / phase_total) ELSE 0 END AS "progress.percent",
+       coalesce(round((phase_done - phase_base) / nullif(extract(epoch FROM coalesce(phase_ended_at, clock_timestamp()) - phase_started_at), 0)), 0)::bigint
+         AS "progress.rowsPerSecond",
+       CASE WHEN phase_ended_at IS NULL AND phase_done > phase_base AND phase_total >= phase_done
+         THEN ceil((phase_total - phase_done) * extract(epoch FROM clock_timestamp() - phase_started_at) / (phase_done - phase_base))::bigint END
+         AS "progress.etaSeconds",
+       warnings, error_code AS _error, assignment, duplicates,
+       report_rows AS "reportRows", created_by AS "createdBy", created_at AS "createdAt", started_at AS "startedAt", completed_at AS "completedAt"
+FROM tidegate.import_job WHERE id = $1::uuid;
+
+-- name: import_list
+-- Newest first, keyset on (created_at, id): import_job_list_idx. $1 status or null, $2 part of the file name or null,
+-- $3, $4 the last row of the page before or null, $5 one more than the page.
+SELECT id, status, target, file_name AS "fileName", file_size AS "fileSize", file_hash AS "fileHash", rows_total AS "counts.total",
+       rows_valid AS "counts.valid", rows_invalid AS "counts.invalid", rows_inserted AS "counts.inserted", rows_updated AS "counts.updated",
+       rows_skipped AS "counts.skipped", rows_failed AS "counts.failed",
+       created_by AS "createdBy", created_at AS "createdAt", started_at AS "startedAt", completed_at AS "completedAt", error_code AS _error,
+       (extract(epoch FROM created_at) * 1000000)::bigint AS _cursor
+FROM tidegate.import_job
+WHERE space = current_setting('tidegate.space') AND ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR strpos(lower(file_name), lower($2)) > 0)
+  AND ($3::bigint IS NULL OR (created_at, id) < (timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $5::int;
+
+-- name: import_lock
+-- The parts of a job that a change needs, under its row lock.
+SELECT no, status, target, columns, mapping, format, queue_job, parsed, failed_in, fingerprint, planned, report_key, object_key
+FROM tidegate.import_job WHERE id = $1::uuid FOR UPDATE;
+
+-- name: import_set_mapping
+UPDATE tidegate.import_job SET mapping = $2::int[], columns = $3::jsonb, updated_at = now() WHERE no = $1::bigint;
+
+-- name: import_save_mapping
+INSERT INTO tidegate.import_mapping (space, target, fingerprint, name, mapping, created_by)
+VALUES (current_setting('tidegate.space'), $1, $2, $3, $4::int[], current_setting('tidegate.sub'))
+ON CONFLICT (space, target, fingerprint) DO UPDATE SET name = excluded.name, mapping = excluded.mapping, updated_at = now();
+
+-- name: import_set_overrides
+UPDATE tidegate.import_job SET overrides = overrides || $2::jsonb, updated_at = now() WHERE no = $1::bigint;
+
+-- name: import_reset_rows
+-- Before a parse from the start: counters and checkpoints of an earlier one are gone, as its rows will be.
+UPDATE tidegate.import_job
+SET rows_total = 0, rows_valid = 0, rows_invalid = 0, rows_duplicate_in_file = 0, rows_duplicate_in_database = 0, rows_inserted = 0, rows_updated = 0,
+    rows_skipped = 0, rows_failed = 0, rows_cancelled = 0, parsed_to = 0, parsed = false, planned = false, committed_to = 0, phase_done = 0,
+    report_key = NULL, report_rows = 0, error_code = NULL, completed_at = NULL
+WHERE no = $1::bigint;
+
+-- name: import_set_commit
+UPDATE tidegate.import_job
+SET assignment = $2::jsonb, duplicates = $3::jsonb, defaults = $4::jsonb, planned = false, committed_to = 0, phase_done = 0, rows_inserted = 0,
+    rows_updated = 0, rows_skipped = 0, rows_failed = 0, rows_cancelled = 0
+WHERE no = $1::bigint;
+
+-- name: import_resume
+-- Retry: what the stop had counted as cancelled is open again.
+UPDATE tidegate.import_job SET rows_cancelled = 0, error_code = NULL, completed_at = NULL WHERE no = $1::bigint;
+
+-- name: import_cancel_job
+SELECT tidegate.job_cancel($1::bigint);
+
+-- name: import_job_running
+-- Is the queue's job in a worker's hands (then the worker ends the import), or only waiting?
+SELECT state = 'running' FROM tidegate.job WHERE id = $1::bigint;
+
+-- name: import_stop
+SELECT tidegate.import_stop($1::bigint, $2, $3);
+
+-- name: import_fail_job
+SELECT tidegate.import_fail_job($1::bigint, $2);
+
+-- name: import_delete
+DELETE FROM tidegate.import_job WHERE no = $1::bigint;
+
+-- name: import_enqueue_removal
+-- Rows, file and report go in the background; the import itself is gone at once.
+SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint, 'objects', to_jsonb($2::text[])), current_setting('tidegate.space'),
+	'remove:' || $1, NULL);
+
+-- name: import_rows
+-- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed, or null for all.
+SELECT r.row_no AS "rowNumber", to_json(r.cells) AS raw, to_json(r.vals) AS _vals, to_json(r.issues) AS _issues, r.state AS _state, o.action AS _action,
+       o.reason AS _reason
+FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+WHERE r.job_no = $1::bigint AND r.row_no > $3::int
+  AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
+      WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database') WHEN 'skipped' THEN o.action = 3 WHEN 'updated' THEN o.action = 2
+      WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN o.action = 6 ELSE true END
+ORDER BY r.row_no LIMIT $4::int;
+
+-- name: import_start
+-- $4 the status it comes from, $5 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
+SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned, committed_to,
+       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns)
+FROM tidegate.import_start($1::bigint, $2::uuid, $3::bigint, $4, $5);
+
+-- name: import_file
+SELECT file_size, file_hash FROM tidegate.import_job WHERE no = $1::bigint;
+
+-- name: import_inspected
+UPDATE tidegate.import_job
+SET format = $2, encoding = $3, delimiter = $4, header_row = $5::int, columns = $6::jsonb, mapping = $7::int[], rows_estimated = $8::bigint,
+    fingerprint = $9, warnings = $10::jsonb, phase_total = 0, phase_done = 0, updated_at = now()
+WHERE no = $1::bigint;
+
+-- name: import_saved_mapping
+SELECT mapping FROM tidegate.import_mapping WHERE space = $1 AND target = $2 AND fingerprint = $3;
+
+-- name: import_move
+SELECT tidegate.import_move_to($1::bigint, $2);
+
+-- name: import_partitions
+SELECT tidegate.import_partitions_create($1::bigint);
+
+-- name: import_partitions_drop
+SELECT tidegate.import_partitions_drop($1::bigint);
+
+-- name: import_copy
+COPY tidegate.import_row (job_no, row_no, row_id, state, cells, vals, issues) FROM STDIN (FORMAT binary);
+
+-- name: import_checkpoint
+SELECT tidegate.import_parse_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::int, $7::int);
+
+-- name: import_analyze
+SELECT tidegate.import_analyze($1::bigint);
+
+-- name: import_forget_outcomes
+DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint;
+
+-- name: import_mark_in_file
+-- Later rows with the value that an earlier valid row has in field $2. A hash over the values, then a join with the few that
+-- repeat: no sort of all rows. $3: the action and $4 the reason they get where nothing was decided yet.
+INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason)
+SELECT $1::bigint, r.row_no, $3::smallint, $4
+FROM (SELECT vals[$2::int] AS value, min(row_no) AS first FROM tidegate.import_row
+      WHERE job_no = $1::bigint AND state = 1 AND vals[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
+JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.vals[$2::int] = d.value AND r.row_no > d.first
+ON CONFLICT (job_no, row_no) DO NOTHING;
+
+-- name: import_mark_same_record
+-- Two rows that are the same stored record under different keys: the first decides, the later ones are duplicates of it.
+UPDATE tidegate.import_outcome o SET action = $2::smallint, reason = 'duplicate_in_file', target_id = NULL
+FROM (SELECT target_id, min(row_no) AS first FROM tidegate.import_outcome WHERE job_no = $1::bigint AND target_id IS NOT NULL
+      GROUP BY 1 HAVING count(*) > 1) d
+WHERE o.job_no = $1::bigint AND o.target_id = d.target_id AND o.row_no > d.first;
+
+-- name: import_count_marks
+SELECT count(*) FILTER (WHERE reason = 'duplicate_in_file'), count(*) FILTER (WHERE reason = 'duplicate_in_database')
+FROM tidegate.import_outcome WHERE job_no = $1::bigint;
+
+-- name: import_warnings
+-- What was said of rows, counted by code.
+SELECT coalesce(json_agg(json_build_object('code', code, 'rows', rows) ORDER BY rows DESC, code), '[]')
+FROM (SELECT split_part(issue, ':', 2) AS code, count(DISTINCT row_no) AS rows FROM tidegate.import_row, unnest(issues) AS issue
+      WHERE job_no = $1::bigint AND issues IS NOT NULL GROUP BY 1) c;
+
+-- name: import_parsed
+UPDATE tidegate.import_job
+SET parsed = true, rows_duplicate_in_file = $2::bigint, rows_duplicate_in_database = $3::bigint, warnings = $4::jsonb, phase_total = rows_total, phase_done = rows_total
+WHERE no = $1::bigint;
+
+-- name: import_planned
+UPDATE tidegate.import_job SET planned = true, phase_total = rows_total, phase_done = 0 WHERE no = $1::bigint;
+
+-- name: import_commit_checkpoint
+SELECT tidegate.import_commit_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::bigint, $7::bigint, $8::bigint, $9::bigint,
+	$10::bigint);
+
+-- name: import_slice
+-- How the rows of a slice are to end: rows in all, inserts, updates, skips, invalid ones, failures. Primary keys of both partitions.
+SELECT count(*), count(*) FILTER (WHERE r.state = 1 AND o.action IS NULL), count(*) FILTER (WHERE o.action = 2), count(*) FILTER (WHERE o.action = 3),
+       count(*) FILTER (WHERE r.state = 2), count(*) FILTER (WHERE o.action = 5)
+FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+WHERE r.job_no = $1::bigint AND r.row_no BETWEEN $2::int AND $3::int;
+
+-- name: import_slice_end
+-- Last row of the next slice of $3 rows after row $2; null: none is left.
+SELECT max(row_no) FROM (SELECT row_no FROM tidegate.import_row WHERE job_no = $1::bigint AND row_no > $2::int ORDER BY row_no LIMIT $3::int) s;
+
+-- name: import_mark_failed
+INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason) VALUES ($1::bigint, $2::int, 5, $3)
+ON CONFLICT (job_no, row_no) DO UPDATE SET action = 5, reason = excluded.reason;
+
+-- name: import_ledger
+-- Every source row in exactly one place, counted from the rows themselves and compared by the caller with what the reader
+-- counted and with what the slices really wrote.
+SELECT count(*) AS total, count(*) FILTER (WHERE r.state = 2) AS invalid, count(*) FILTER (WHERE r.state = 1 AND o.action IS NULL) AS inserted,
+       count(*) FILTER (WHERE o.action = 2) AS updated, count(*) FILTER (WHERE o.action = 3) AS skipped, count(*) FILTER (WHERE o.action = 5) AS failed,
+       j.rows_total, j.rows_invalid, j.rows_inserted, j.rows_updated, j.rows_skipped, j.rows_failed
+FROM tidegate.import_job j LEFT JOIN tidegate.import_row r ON r.job_no = j.no
+     LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+WHERE j.no = $1::bigint GROUP BY j.no;
+
+-- name: import_report_rows
+-- Rows that did not come in, for the error report, a page at a time by row number.
+SELECT r.row_no, to_json(r.cells), to_json(r.issues), o.action, o.reason
+FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+WHERE r.job_no = $1::bigint AND r.row_no > $2::int AND (r.state = 2 OR o.action = 5)
+ORDER BY r.row_no LIMIT $3::int;
+
+-- name: import_report_head
+SELECT columns, delimiter, space, file_name FROM tidegate.import_job WHERE no = $1::bigint;
+
+-- name: import_set_report
+UPDATE tidegate.import_job SET report_key = $2, report_rows = $3::bigint WHERE no = $1::bigint;
+
+-- name: import_report
+SELECT report_key, report_rows, file_name, status FROM tidegate.import_job WHERE id = $1::uuid;
+
+-- name: import_last_headings
+SELECT columns -> -2 ->> 'name', columns -> -1 ->> 'name' FROM tidegate.import_job WHERE no = $1::bigint;

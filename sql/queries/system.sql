@@ -1,0 +1,55 @@
+-- Statements that belong to no capability: scope, health, idempotency keys.
+
+-- name: set_scope
+-- Transaction-local, so that a connection never carries one request's scope into the next.
+SELECT set_config('tidegate.sub', $1, true), set_config('tidegate.space', $2, true), set_config('tidegate.role', $3, true);
+
+-- name: health
+-- One cheap round trip: is the database there, is it writable, how old is the oldest job that waits.
+-- The second column relies on job_ready_idx.
+SELECT current_setting('server_version'), NOT pg_is_in_recovery(),
+       coalesce((SELECT extract(epoch FROM now() - min(run_at))::bigint FROM tidegate.job WHERE state = 'ready' AND run_at <= now()), 0);
+
+-- name: idempotency_claim
+-- Primary key (sub, key). No row back: somebody else's row is there (committed, or just rolled back).
+INSERT INTO tidegate.idempotency (sub, key, route, body_sha256) VALUES (current_setting('tidegate.sub'), $1, $2, $3)
+ON CONFLICT (sub, key) DO NOTHING RETURNING 1;
+
+-- name: idempotency_find
+SELECT route, body_sha256, status, response FROM tidegate.idempotency WHERE sub = current_setting('tidegate.sub') AND key = $1;
+
+-- name: idempotency_answer
+UPDATE tidegate.idempotency SET status = $2::int, response = $3 WHERE sub = current_setting('tidegate.sub') AND key = $1;
+
+-- name: queue_metrics
+-- Relies on job_ready_idx and job_lease_idx; the table holds live jobs and dead letters only.
+SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'running') AS running,
+       count(*) FILTER (WHERE state = 'failed') AS dead,
+       coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'ready' AND run_at <= now())), 0)::bigint AS oldest_seconds
+FROM tidegate.job;
+
+-- name: migration_lock
+-- Held until the connection ends: two `migrate` at once run one after the other.
+SELECT pg_advisory_lock(hashtextextended('tidegate.migrate', 0));
+
+-- name: migration_find
+SELECT sha256 FROM tidegate.migration WHERE path = $1;
+
+-- name: migration_note
+INSERT INTO tidegate.migration (path, sha256) VALUES ($1, $2);
+
+-- name: schema_version
+SELECT path FROM tidegate.migration ORDER BY path DESC LIMIT 1;
+
+-- name: schema_column
+SELECT data_type, is_nullable = 'YES' FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2 AND column_name = $3;
+
+-- name: who_am_i
+SELECT current_user, rolsuper OR rolbypassrls, current_setting('server_version_num')::int, current_setting('server_version')
+FROM pg_roles WHERE rolname = current_user;
+
+-- name: queue_state
+-- For `doctor`: the database's clock, how long the oldest due job waits, and how many jobs are dead. Relies on job_ready_idx.
+SELECT extract(epoch FROM clock_timestamp())::bigint,
+       coalesce((SELECT extract(epoch FROM now() - min(run_at))::bigint FROM tidegate.job WHERE state = 'ready' AND run_at <= now()), 0),
+       (SELECT count(*) FROM tidegate.job WHERE state = 'failed');

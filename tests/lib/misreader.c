@@ -1,0 +1,268 @@
+/*
+ * A reader that misbehaves: enters the sandbox like any reader, then does what its format argument says. test_sandbox and
+ * test_reader start it through reader_start and look at the verdict. "csv" runs the real reader.
+ * Arguments as reader_start makes them: NAME read MISDEED --mode MODE [--max-memory N] [--max-cpu N] …
+ */
+#include "core/base/arena.h"
+#include "core/base/text.h"
+#include "readers/frame.h"
+#include "readers/read.h"
+#include "readers/sandbox.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { CAME_BACK = 99 };
+
+static void say(const char *bytes, size_t n)
+{
+	while (n) {
+		ssize_t written = write(STDOUT_FILENO, bytes, n);
+		if (written <= 0)
+			_exit(READ_EXIT_PIPE);
+		bytes += written;
+		n -= (size_t)written;
+	}
+}
+
+static void say_frame(enum frame_type type, const char *payload, size_t n)
+{
+	if (frame_send(STDOUT_FILENO, type, (struct str){payload, n}))
+		_exit(READ_EXIT_PIPE);
+}
+
+static void say_meta(void)
+{
+	say_frame(FRAME_META, "{}", 2);
+}
+
+/* ---- what the sandbox forbids: each call, if it comes back at all, ends with exit status 99 ---- */
+
+static void open_file(void)
+{
+	syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+}
+
+static void old_open(void)
+{
+	syscall(SYS_open, "/etc/passwd", O_RDONLY);
+}
+
+static void make_socket(void)
+{
+	socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void make_child(void)
+{
+	if (fork() == 0)
+		_exit(0);
+}
+
+static void execute(void)
+{
+	char name[] = "/bin/true";
+	char *arguments[] = {name, NULL};
+	execve(name, arguments, arguments + 1);
+}
+
+static void kill_parent(void)
+{
+	kill(getppid(), SIGKILL);
+}
+
+static void kill_parent_plainly(void)
+{
+	/* getppid is forbidden too: the parent's number comes from nowhere, 1 stands for it */
+	syscall(SYS_kill, 1, SIGTERM);
+}
+
+static void map_code(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void trace(void)
+{
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+
+static void map_input(void)
+{
+	mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
+}
+
+/* ---- what the limits end ---- */
+
+static void allocate(void)
+{
+	struct arena arena;
+	arena_init(&arena, SIZE_MAX / 2);
+	for (;;) {
+		char *bytes = arena_alloc(&arena, 1 << 20);
+		if (!bytes)
+			_exit(READ_EXIT_MEMORY);
+		bytes[0] = 1;
+	}
+}
+
+static void spin(void)
+{
+	for (volatile unsigned turns = 0;; turns++)
+		;
+}
+
+static void be_silent(void)
+{
+	for (;;) {
+		unsigned word = 0;
+		syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
+	}
+}
+
+static void crash(void)
+{
+	volatile int *volatile nowhere = NULL;
+	*nowhere = 1;
+}
+
+static void give_up(void)
+{
+	abort();
+}
+
+/* ---- what is no protocol ---- */
+
+static void say_garbage(void)
+{
+	for (int i = 0; i < 1000; i++)
+		say("GET / HTTP/1.1\r\n", 16);
+}
+
+static void say_too_long(void)
+{
+	say("TGF1\x01\0\0\0\xff\xff\xff\x7f", FRAME_HEADER);
+}
+
+/* One row that says it has a cell of 4 GiB. */
+static void lie_in_row(void)
+{
+	static const char rows[4 + 24 + 4] = {1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+					      0, 0, 0, 0, 1, 0, 0, 0, '\xfe', '\xff', '\xff', '\xff'};
+	say_meta();
+	say_frame(FRAME_ROWS, rows, sizeof(rows));
+}
+
+static void lie_in_count(void)
+{
+	say_meta();
+	say_frame(FRAME_ROWS, "\xff\xff\xff\xff", 4);
+}
+
+static void end_early(void)
+{
+	static const char end[40] = {7};
+	say_meta();
+	say_frame(FRAME_END, end, sizeof(end));
+}
+
+static void cut_frame(void)
+{
+	say("TGF1\x01\0\0\0\x10\0\0\0{}", FRAME_HEADER + 2);
+}
+
+static void rows_before_meta(void)
+{
+	say_frame(FRAME_ROWS, "\0\0\0\0", 4);
+}
+
+static void say_endlessly(void)
+{
+	say_meta();
+	for (;;)
+		say_frame(FRAME_NOTE, "\0\0\0\0\0\0\0\0again", 13);
+}
+
+/* A byte a time, so that there is always a little news. */
+static void say_slowly(void)
+{
+	for (volatile unsigned turns = 0;; turns++) {
+		if (turns % 50000000 == 0)
+			say("T", 1);
+	}
+}
+
+static void leave(void)
+{
+}
+
+/* Leaves as "leave" does when nothing but 0, 1 and 2 can be read or written. */
+static void try_descriptors(void)
+{
+	char byte = 0;
+	for (int fd = 3; fd < 1024; fd++) {
+		if (read(fd, &byte, 1) >= 0 || write(fd, &byte, 0) >= 0)
+			_exit(CAME_BACK);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+	bool forbidden;
+} misdeeds[] = {
+	{"open_file", open_file, true},
+	{"old_open", old_open, true},
+	{"socket", make_socket, true},
+	{"fork", make_child, true},
+	{"exec", execute, true},
+	{"kill_parent", kill_parent, true},
+	{"kill", kill_parent_plainly, true},
+	{"map_code", map_code, true},
+	{"map_input", map_input, true},
+	{"ptrace", trace, true},
+	{"allocate", allocate, false},
+	{"spin", spin, false},
+	{"silent", be_silent, false},
+	{"crash", crash, false},
+	{"abort", give_up, false},
+	{"garbage", say_garbage, false},
+	{"too_long", say_too_long, false},
+	{"lie_in_row", lie_in_row, false},
+	{"lie_in_count", lie_in_count, false},
+	{"end_early", end_early, false},
+	{"cut_frame", cut_frame, false},
+	{"rows_before_meta", rows_before_meta, false},
+	{"endless", say_endlessly, false},
+	{"slow", say_slowly, false},
+	{"leave", leave, false},
+	{"descriptors", try_descriptors, false},
+};
+
+int main(int argc, char **argv)
+{
+	struct sandbox_limits limits = {64 << 20, 60};
+	if (argc < 3)
+		return READ_EXIT_USAGE;
+	if (text_equal(argv[2], "csv"))
+		return read_main(argc - 1, argv + 1);
+	for (int i = 3; i + 1 < argc; i += 2) {
+		int64_t *limit = text_equal(argv[i], "--max-memory") ? &limits.memory_bytes : text_equal(argv[i], "--max-cpu") ? &limits.cpu_seconds : NULL;
+		if (limit && parse_i64(argv[i + 1], 1, INT64_MAX / 2, limit))
+			return READ_EXIT_USAGE;
+	}
+	if (sandbox_enter(&limits))
+		return READ_EXIT_USAGE;
+	for (size_t i = 0; i < sizeof(misdeeds) / sizeof(misdeeds[0]); i++) {
+		if (!text_equal(misdeeds[i].name, argv[2]))
+			continue;
+		misdeeds[i].run();
+		_exit(misdeeds[i].forbidden ? CAME_BACK : READ_EXIT_OK);
+	}
+	_exit(READ_EXIT_USAGE);
+}
