@@ -82,4 +82,31 @@ $(B)/tests/%: tests/unit/%.c tests/unit/tap.h $(B)/libtidegate.a
 clean:
 	rm -rf $(B)
 
+# ------------------------------------------------------------------------------------------ what a person types
+.PHONY: help run stop demo sample test install
+
+help: ## lists these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## sets up and starts everything: PORT=8443 RUN_DIR=./var DEMO=1
+	@scripts/packages.sh build run
+	@$(MAKE) -s --no-print-directory -j$$(nproc) all
+	@exec env TIDEGATE_BUILD='$(B)' scripts/run.sh '$(PORT)' '$(RUN_DIR)' '$(DEMO)'
+
+stop: ## ends the instance of RUN_DIR
+	@scripts/stop.sh '$(RUN_DIR)'
+
+demo: ## imports FILE=… into the running instance of RUN_DIR
+	@scripts/demo.sh '$(RUN_DIR)' '$(FILE)'
+
+sample: $(B)/sample ## makes samples/leads-ROWS.csv: ROWS=200000 SEED=1
+	@$(B)/sample $(ROWS) $(SEED) > samples/leads-$(ROWS).csv
+	@ls -l samples/leads-$(ROWS).csv
+
+test: ## installs what the tests need, builds and runs all of them
+	@exec env TIDEGATE_BUILD='$(B)' scripts/test
+
+install: all ## program, declarations, nginx and systemd files: PREFIX=/usr/local DESTDIR=
+	@TIDEGATE_BUILD='$(B)' scripts/install.sh '$(PREFIX)' '$(DESTDIR)'
+
 -include $(LIB_O:.o=.d) $(CMD_O:.o=.d)

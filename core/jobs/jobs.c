@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { ARENA_CAP = 24 << 20, RETRY_MS = 500 };
+enum { ARENA_CAP = 24 << 20, RETRY_MS = 500, WAKES = 5 };
 
 static volatile sig_atomic_t stop;
 
@@ -62,14 +62,17 @@ enum err job_end(struct worker *worker, struct arena *arena, const struct job *j
 	return pg_query(&worker->pg, arena, STMT_JOB_END, PG_VALUES(job->id_text, job->token, state), NULL);
 }
 
+/* A bucket of WAKES notifications, filled at that many per second: a lone one is never held back, a flood is. */
 void jobs_wake(struct pg *pg)
 {
-	static int64_t next_us;
-	int64_t now = clock_monotonic_us();
-	if (now < next_us)
-		return;
-	next_us = now + 200000;
+	static int64_t spent_until_us; /* the bucket is empty when this is a second ahead */
+	int64_t now = clock_monotonic_us(), cost = 1000000 / WAKES;
 	struct arena arena;
+	if (spent_until_us < now)
+		spent_until_us = now;
+	if (spent_until_us + cost > now + 1000000)
+		return;
+	spent_until_us += cost;
 	arena_init(&arena, 64 << 10);
 	if (pg_query(pg, &arena, STMT_JOBS_NOTIFY, PG_NONE, NULL))
 		log_write(LOG_LEVEL_DEBUG, "wake_failed");

@@ -60,7 +60,6 @@ BEGIN
 		part := parent || '_' || p_no;
 		EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.%I INCLUDING DEFAULTS, CHECK (job_no = %s))', part, parent, p_no);
 		EXECUTE format('ALTER TABLE tidegate.%I ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', parent, part, p_no);
-		EXECUTE format('ALTER TABLE tidegate.%I ENABLE ROW LEVEL SECURITY', part);
 	END LOOP;
 END $$;
 

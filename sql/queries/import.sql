@@ -110,7 +110,7 @@ SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint
 -- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed, or null for all.
 SELECT r.row_no AS "rowNumber", to_json(r.cells) AS raw, to_json(r.vals) AS _vals, to_json(r.issues) AS _issues, r.state AS _state, o.action AS _action,
        o.reason AS _reason
-FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
 WHERE r.job_no = $1::bigint AND r.row_no > $3::int
   AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
       WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database') WHEN 'skipped' THEN o.action = 3 WHEN 'updated' THEN o.action = 2
@@ -218,7 +218,7 @@ SELECT count(*) AS total, count(*) FILTER (WHERE r.state = 2) AS invalid, count(
        j.rows_total, j.rows_invalid, j.rows_inserted, j.rows_updated, j.rows_skipped, j.rows_failed
 FROM tidegate.import_job j LEFT JOIN tidegate.import_row r ON r.job_no = j.no
      LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
-WHERE j.no = $1::bigint GROUP BY j.no;
+WHERE j.no = $1::bigint GROUP BY j.id;
 
 -- name: import_report_rows
 -- Rows that did not come in, for the error report, a page at a time by row number.
