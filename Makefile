@@ -30,9 +30,9 @@ CMD_C  := $(wildcard commands/*.c)
 LIB_O  := $(LIB_C:%.c=$(B)/obj/%.o) $(B)/obj/gen/statements.o $(B)/obj/gen/embedded.o
 CMD_O  := $(CMD_C:%.c=$(B)/obj/%.o)
 UNIT   := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
-HEADERS := $(wildcard core/*/*.h fcgi/*.h readers/*.h handlers/*/*.h commands/*.h tests/unit/*.h)
+FUZZ   := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all unit-programs clean
+.PHONY: all unit-programs fuzz-programs clean
 all: $(B)/tidegate $(B)/sample
 
 $(B)/tidegate: $(CMD_O) $(B)/libtidegate.a
@@ -79,14 +79,23 @@ $(B)/tests/%: tests/unit/%.c tests/unit/tap.h $(B)/libtidegate.a
 	$(SAY) "  LD  $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtidegate.a $(LIBS)
 
+# With FUZZ_ENGINE=-fsanitize=fuzzer a program looks for inputs itself; without, it is given files.
+FUZZ_ENGINE ?=
+fuzz-programs: $(FUZZ)
+
+$(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(B)/libtidegate.a
+	@mkdir -p $(@D)
+	$(SAY) "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FUZZ_ENGINE) $(LDFLAGS) -o $@ $< $(if $(FUZZ_ENGINE),,tests/fuzz/replay_main.c) $(B)/libtidegate.a $(LIBS)
+
 clean:
-	rm -rf $(B)
+	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo sample test install
+.PHONY: help run stop demo sample test test-asan lint fuzz fuzz-replay install
 
 help: ## lists these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## sets up and starts everything: PORT=8443 RUN_DIR=./var DEMO=1
 	@scripts/packages.sh build run
@@ -105,6 +114,30 @@ sample: $(B)/sample ## makes samples/leads-ROWS.csv: ROWS=200000 SEED=1
 
 test: ## installs what the tests need, builds and runs all of them
 	@exec env TIDEGATE_BUILD='$(B)' scripts/test
+
+# Two more builds, each in its own folder: gcc's sanitizers for tests and seeds, clang's for the search.
+GATES ?=
+FUZZ_SECONDS ?= 60
+TRAPS = -fsanitize=address,undefined -fno-sanitize-recover=all
+ASAN_BUILD = B=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)'
+
+test-asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@exec env TIDEGATE_BUILD=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)' scripts/test
+
+lint: ## compilers, analysers and house rules over the whole tree: GATES="tidy rooms" for some
+	@scripts/packages.sh build lint
+	@$(MAKE) -s --no-print-directory -j$$(nproc) all unit-programs
+	@exec env TIDEGATE_BUILD='$(B)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' scripts/lint.sh $(GATES)
+
+fuzz: ## searches for inputs that break a parser: FUZZ_SECONDS=60 each
+	@scripts/packages.sh build lint
+	@$(MAKE) -s --no-print-directory -j$$(nproc) B=build-fuzz CC=clang OPT='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link $(TRAPS)' \
+		FUZZ_ENGINE=-fsanitize=fuzzer fuzz-programs
+	@exec scripts/fuzz.sh search build-fuzz '$(FUZZ_SECONDS)'
+
+fuzz-replay: ## runs every fuzz target on its committed seeds
+	@$(MAKE) -s --no-print-directory -j$$(nproc) $(ASAN_BUILD) FUZZ_ENGINE= fuzz-programs
+	@exec scripts/fuzz.sh replay build-asan
 
 install: all ## program, declarations, nginx and systemd files: PREFIX=/usr/local DESTDIR=
 	@TIDEGATE_BUILD='$(B)' scripts/install.sh '$(PREFIX)' '$(DESTDIR)'

@@ -35,7 +35,7 @@ static void json_line(const struct importing *in, const json_t *job)
 	char *text = in->json ? json_dumps(job, JSON_COMPACT) : NULL;
 	if (text)
 		puts(text);
-	free(text);
+	free(text); /* from json_dumps */
 	fflush(stdout);
 }
 
@@ -94,7 +94,7 @@ static bool upload(struct importing *in, int fd, const char **ret_key)
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	bool good = text && api_call(&in->client, in->client.arena, "POST", "/api/import/upload-url", text, &answer);
 	json_decref(body);
-	free(text);
+	free(text); /* from json_dumps */
 	if (!good)
 		return false;
 	if (in->bar)
@@ -111,7 +111,7 @@ static bool create(struct importing *in, const char *key)
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	bool good = text && api_call(&in->client, in->client.arena, "POST", "/api/import/jobs", text, &job);
 	json_decref(body);
-	free(text);
+	free(text); /* from json_dumps */
 	if (good)
 		in->id = json_text(job, "id");
 	return good;

@@ -79,18 +79,17 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : EXIT_USAGE;
 }
 
-static int run(struct command *command, size_t index)
+static int run(struct command *command, struct config *config, size_t index)
 {
-	struct config config;
 	enum log_level level;
 	const char *why = NULL;
 	if (commands[index].needs_config) {
-		if (config_load(command->arena, command->config_path, &config, &why))
+		if (config_load(command->arena, command->config_path, config, &why))
 			return complain(EXIT_CONFIGURATION, "%s", why);
-		if (log_level_parse(config.log_level, &level))
+		if (log_level_parse(config->log_level, &level))
 			return complain(EXIT_CONFIGURATION, "log.level must be debug, info, warn or error.");
 		log_set_level(level);
-		command->config = &config;
+		command->config = config;
 	}
 	log_set_process(commands[index].name);
 	return commands[index].run(command);
@@ -99,6 +98,7 @@ static int run(struct command *command, size_t index)
 int main(int argc, char **argv)
 {
 	struct arena arena;
+	struct config config;
 	struct command command = {.arena = &arena, .argc = argc, .argv = argv};
 	/* The reader locks itself in: nothing of the rest may be set up before it. */
 	if (argc >= 2 && text_equal(argv[1], "read"))
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	int status = -1;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (text_equal(commands[i].name, command.argv[0]))
-			status = run(&command, i);
+			status = run(&command, &config, i);
 	arena_release(&arena);
 	return status < 0 ? usage(stderr) : status;
 }

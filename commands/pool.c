@@ -130,7 +130,7 @@ static void keep_running(struct pool *pool)
 		}
 		for (int i = 0; i < pool->count; i++) {
 			struct child *child = &pool->children[i];
-			int64_t rest = child->started_us + THROTTLE_MS * 1000 - now;
+			int64_t rest = child->started_us + (int64_t)THROTTLE_MS * 1000 - now;
 			if (child->pid == 0 && (child->started_us == 0 || rest <= 0))
 				start(pool, child);
 			else if (child->pid == 0 && rest / 1000 + 1 < wait_ms)
@@ -143,12 +143,12 @@ static void keep_running(struct pool *pool)
 
 static void stop_all(struct pool *pool)
 {
-	int64_t deadline = clock_monotonic_us() + STOP_TIMEOUT_MS * 1000;
+	int64_t deadline = clock_monotonic_us() + (int64_t)STOP_TIMEOUT_MS * 1000;
 	for (int i = 0; i < pool->count; i++)
 		if (pool->children[i].pid)
 			kill(pool->children[i].pid, SIGTERM);
 	while (reap(pool) && clock_monotonic_us() < deadline) {
-		struct timespec timeout = {0, 100 * 1000000};
+		struct timespec timeout = {0, 100000000};
 		ppoll(NULL, 0, &timeout, &pool->unblocked);
 	}
 	for (int i = 0; i < pool->count; i++)

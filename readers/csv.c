@@ -96,7 +96,7 @@ static enum scan end_at(struct csv *csv, char c)
 /* Inside quotes. False: this quote is never closed. */
 static bool scan_quoted(struct csv *csv, const char *bytes, size_t to)
 {
-	const char quote = csv->dialect.quote, escape = csv->dialect.backslash ? '\\' : quote;
+	const char quote = csv->dialect.quote, escape = (char)(csv->dialect.backslash ? '\\' : quote);
 	csv->at = csv_skip(bytes, csv->at, to, quote, escape, '\n', '\r');
 	if (csv->at == to)
 		return true;
@@ -201,7 +201,7 @@ static size_t clean_cell(char *bytes, size_t n, bool quoted, const struct csv_di
 	for (size_t i = skip_nul(bytes, 0, n); i < n; i = skip_nul(bytes, i + 1, n)) {
 		char c = bytes[i];
 		size_t next = skip_nul(bytes, i + 1, n);
-		char after = next < n ? bytes[next] : '\0';
+		char after = (char)(next < n ? bytes[next] : '\0');
 		if (inside && dialect->backslash && c == '\\' && (after == dialect->quote || after == '\\')) {
 			c = after;
 			i = next;

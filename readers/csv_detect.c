@@ -168,11 +168,11 @@ enum err csv_detect_dialect(struct arena *scratch, struct str sample, char delim
 		double handicap;
 		bool wanted;
 	} kinds[] = {{'"', false, 1.0, true}, {'"', true, 1.02, contains(sample, "\\\"")}, {'\'', false, 1.2, contains(sample, "'")}};
-	struct csv_dialect best = {delimiter ? delimiter : ',', '"', false};
+	struct csv_dialect best = {(char)(delimiter ? delimiter : ','), '"', false};
 	double best_score = 0;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		for (size_t d = 0; kinds[k].wanted && d < (delimiter ? 1 : sizeof(delimiters)); d++) {
-			struct csv_dialect dialect = {delimiter ? delimiter : delimiters[d], kinds[k].quote, kinds[k].backslash};
+			struct csv_dialect dialect = {(char)(delimiter ? delimiter : delimiters[d]), kinds[k].quote, kinds[k].backslash};
 			double score = 0;
 			if (dialect.delimiter == dialect.quote)
 				continue;

@@ -283,7 +283,7 @@ enum err csv_read(const struct read_options *options, struct frame_writer *write
 	struct csv_reader r = {.options = options, .writer = writer};
 	arena_init(&r.arena, ARENA_MAX);
 	arena_init(&r.scratch, ARENA_MAX);
-	buf_init(&r.decoded, 3 * (CSV_RECORD_MAX + CSV_BLOCK));
+	buf_init(&r.decoded, 3 * (size_t)(CSV_RECORD_MAX + CSV_BLOCK));
 	enum err err = read_file(&r);
 	buf_release(&r.decoded);
 	arena_release(&r.scratch);

@@ -55,7 +55,7 @@ struct utf16 {
 };
 
 /* out has room for UTF16_ROOM(n) bytes. last: nothing follows. Returns the length. */
-#define UTF16_ROOM(n) (3 * ((n) / 2 + 2))
+#define UTF16_ROOM(n) (3 * ((size_t)(n) / 2 + 2))
 size_t utf16_decode(struct utf16 *utf16, const char *bytes, size_t n, bool last, char *out);
 
 #endif

@@ -126,7 +126,7 @@ static bool check_note(struct str payload, uint64_t *last_row)
 static bool check_end(struct str payload, uint64_t *last_row)
 {
 	(void)last_row;
-	return payload.n == 5 * 8;
+	return payload.n == 5 * sizeof(uint64_t);
 }
 
 static bool check_fail(struct str payload, uint64_t *last_row)

@@ -119,7 +119,7 @@ enum err frame_put_row(struct frame_writer *w, const struct frame_row *row)
 	char *length = to + 24, *bytes = length + 4 * (size_t)row->cell_count;
 	for (uint32_t i = 0; i < row->cell_count; i++, length += 4) {
 		put_u32(length, row->cells[i].p ? (uint32_t)row->cells[i].n : FRAME_NO_CELL);
-		if (row->cells[i].n)
+		if (row->cells[i].p)
 			memcpy(bytes, row->cells[i].p, row->cells[i].n);
 		bytes += row->cells[i].n;
 	}

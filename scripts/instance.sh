@@ -38,8 +38,8 @@ find_state() {
 # Our servers are what bears one of these names and works in a folder below STATE: that survives lost pid files and
 # orphaned children, and never fits a stranger that got an old number, nor a shell that somebody left in there.
 is_ours() {
-	local name folder
-	name=$(cat "/proc/$1/comm" 2>/dev/null) || return 1
+	local name='' folder
+	{ read -r name <"/proc/$1/comm"; } 2>/dev/null || return 1
 	case $name in nginx | tidegate | postgres) ;; *) return 1 ;; esac
 	folder=$(readlink "/proc/$1/cwd" 2>/dev/null) || return 1
 	[[ $folder/ == "$STATE"/* ]]
@@ -47,20 +47,22 @@ is_ours() {
 
 # strays NAME: every process of ours of that program.
 strays() {
-	local comm pid
+	local comm pid name
 	[ -n "$STATE" ] || return 0
 	for comm in /proc/[0-9]*/comm; do
-		pid=${comm#/proc/} pid=${pid%/comm}
-		[ "$(cat "$comm" 2>/dev/null)" = "$1" ] && is_ours "$pid" && echo "$pid"
+		pid=${comm#/proc/} pid=${pid%/comm} name=''
+		{ read -r name <"$comm"; } 2>/dev/null || continue
+		if [ "$name" = "$1" ] && is_ours "$pid"; then
+			echo "$pid"
+		fi
 	done
-	return 0
 }
 no_strays() { [ -z "$(strays "$1")" ]; }
 
 # pid_of NAME: the main process, from its pid file.
 pid_of() {
-	local pid
-	pid=$(head -n 1 "$STATE/run/$1.pid" 2>/dev/null) || return 1
+	local pid=''
+	{ read -r pid <"$STATE/run/$1.pid"; } 2>/dev/null || return 1
 	[[ $pid =~ ^[0-9]+$ ]] && is_ours "$pid" && echo "$pid"
 }
 is_gone() { ! pid_of "$1" >/dev/null; }

@@ -42,6 +42,8 @@ packages_of() {
 		clang-tidy|/usr/bin/clang-tidy
 		cppcheck|/usr/bin/cppcheck
 		shellcheck|/usr/bin/shellcheck
+		libclang-rt-dev|/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
+		python3|/usr/bin/python3
 	LIST
 	bench) cat <<-'LIST' ;;
 		wrk|/usr/bin/wrk

@@ -63,7 +63,8 @@ check() {
 		take_lock
 	fi
 	if any_running; then
-		fail "Servers of $RUN_DIR are still running without the make run that started them; make stop RUN_DIR=$RUN_DIR ends them."
+		say "ending what an earlier make run, which was killed, left running"
+		stop_all
 	fi
 	port_is_free || fail "Port $PORT is in use by another program; choose another one, e.g. make run PORT=$((PORT < 65000 ? PORT + 1000 : 8443))."
 }

@@ -25,8 +25,9 @@ struct log_field {
 #define LOG_REAL(name, value) ((struct log_field){LOG_KIND_REAL, (name), 0, 0, (value)})
 
 /* log_write(LOG_LEVEL_INFO, "request", LOG_INT("status", 200)); at most 4 KiB a line, longer values are cut. */
-#define log_write(level, ...) log_write_fields((level), (const struct log_field[]){LOG_EVENT_(__VA_ARGS__), {LOG_KIND_END, 0, 0, 0, 0}})
-#define LOG_EVENT_(event, ...) LOG_TEXT("event", event) __VA_OPT__(, ) __VA_ARGS__
+#define log_write(level, ...) log_write_fields((level), (const struct log_field[]){LOG_EVENT_(__VA_ARGS__, LOG_END_)})
+#define LOG_END_ ((struct log_field){LOG_KIND_END, 0, 0, 0, 0})
+#define LOG_EVENT_(event, ...) LOG_TEXT("event", event), __VA_ARGS__
 
 void log_write_fields(enum log_level level, const struct log_field *fields);
 

@@ -45,8 +45,8 @@ static enum err encode(struct buf *out, const uint8_t *bytes, size_t n, const ch
 			bits |= bytes[i + 2];
 		group[0] = alphabet[bits >> 18];
 		group[1] = alphabet[bits >> 12 & 63];
-		group[2] = left > 1 ? alphabet[bits >> 6 & 63] : '=';
-		group[3] = left > 2 ? alphabet[bits & 63] : '=';
+		group[2] = (char)(left > 1 ? alphabet[bits >> 6 & 63] : '=');
+		group[3] = (char)(left > 2 ? alphabet[bits & 63] : '=');
 		size_t meaningful = left > 2 ? 4 : left + 1;
 		err = buf_append(out, group, padded ? 4 : meaningful);
 	}

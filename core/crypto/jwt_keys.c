@@ -163,7 +163,7 @@ static bool load_p256(const json_t *jwk, struct jwt_key *key)
 		return false;
 	key->public_key = make_key("EC", params);
 	key->algorithm = JWT_ES256;
-	key->signature_size = 2 * P256_SIZE;
+	key->signature_size = sizeof point - 1; /* two numbers of the same size */
 	return key->public_key != NULL;
 }
 

@@ -131,8 +131,8 @@ enum err catalog_load(struct arena *arena, const char *directory, struct schema_
 		char *path = arena_printf(arena, "%s/%s", directory, entries[i]->d_name);
 		if (!err)
 			err = path ? add_app(arena, ret, path, ret_why) : ERR_TOO_LARGE;
-		free(entries[i]);
+		free(entries[i]); /* from scandir */
 	}
-	free(entries);
+	free(entries); /* from scandir */
 	return err;
 }

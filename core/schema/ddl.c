@@ -7,7 +7,7 @@
 
 #include "core/schema/quote.h"
 
-#define DDL_MAX (4 * 1024 * 1024)
+#define DDL_MAX (4 << 20)
 
 static const char *const roles[] = {"tidegate_api", "tidegate_worker"};
 
@@ -165,13 +165,18 @@ static void index_condition(struct buf *out, const struct schema_index *index)
 
 static void index_definition(struct buf *out, const struct schema_app *app, const struct schema_table *table, const struct schema_index *index)
 {
+	static const char *const methods[] = {
+		[SCHEMA_INDEX_BTREE] = " USING btree (",
+		[SCHEMA_INDEX_HASH] = " USING hash (",
+		[SCHEMA_INDEX_TRIGRAM] = " USING gin (",
+	};
 	bool trigram = index->kind == SCHEMA_INDEX_TRIGRAM;
 
 	buf_append_text(out, index->unique ? "CREATE UNIQUE INDEX IF NOT EXISTS " : "CREATE INDEX IF NOT EXISTS ");
 	quote_identifier(out, index->name);
 	buf_append_text(out, " ON ");
 	quote_table(out, app->name, table->name);
-	buf_append_text(out, trigram ? " USING gin (" : " USING btree (");
+	buf_append_text(out, methods[index->kind]);
 	for (size_t i = 0; i < index->count; i++) {
 		if (i)
 			buf_append_text(out, ", ");

@@ -73,7 +73,7 @@ static enum err load_index(struct schema_loader *l, const struct schema_table *t
 {
 	static const char *const members[] = {"name", "kind", "unique", "columns", "where", NULL};
 	static const char *const where_members[] = {"null", "notNull", NULL};
-	static const struct schema_names kinds[] = {{"btree", SCHEMA_INDEX_BTREE}, {"trigram", SCHEMA_INDEX_TRIGRAM}, {NULL, 0}};
+	static const struct schema_names kinds[] = {{"btree", SCHEMA_INDEX_BTREE}, {"hash", SCHEMA_INDEX_HASH}, {"trigram", SCHEMA_INDEX_TRIGRAM}, {NULL, 0}};
 	const json_t *where = json_object_get(o, "where");
 	const char *where_path = load_path(l, path, "where");
 	int kind = SCHEMA_INDEX_BTREE;
@@ -88,10 +88,12 @@ static enum err load_index(struct schema_loader *l, const struct schema_table *t
 	index->kind = (enum schema_index_kind)kind;
 	if (!err)
 		err = take_bool(l, o, path, "unique", &index->unique);
-	if (!err && index->unique && index->kind == SCHEMA_INDEX_TRIGRAM)
-		err = load_fail(l, load_path(l, path, "unique"), "a trigram index cannot be unique");
+	if (!err && index->unique && index->kind != SCHEMA_INDEX_BTREE)
+		err = load_fail(l, load_path(l, path, "unique"), "only a btree index can be unique");
 	if (!err)
 		err = load_index_columns(l, table, index, o, path);
+	if (!err && index->kind == SCHEMA_INDEX_HASH && (index->count != 1 || index->descending[0]))
+		err = load_fail(l, load_path(l, path, "columns"), "a hash index has one column and no order");
 	if (err || !where)
 		return err;
 	err = load_members(l, where, where_path, where_members);

@@ -44,11 +44,13 @@ static enum err load_groups(struct schema_loader *l, struct schema_table *table,
 	return err;
 }
 
-/* Every key must be served by an index that starts with (scope, key): a duplicate search without one reads the whole table per slice. */
+/* Every key must be served by an index, (scope, key, …) or a hash of the key: a duplicate search without one reads the whole table. */
 static bool is_indexed(const struct schema_table *table, const struct schema_column *column)
 {
 	for (size_t i = 0; i < table->index_count; i++) {
 		const struct schema_index *index = &table->indexes[i];
+		if (index->kind == SCHEMA_INDEX_HASH && index->columns[0] == column)
+			return true;
 		if (index->kind == SCHEMA_INDEX_BTREE && index->count >= 2 && index->columns[0] == table->scope && index->columns[1] == column)
 			return true;
 	}
@@ -108,14 +110,16 @@ static enum err load_filled_field(struct schema_loader *l, const struct schema_t
                                   const struct schema_field **ret)
 {
 	const char *text = NULL;
+	const struct schema_field *field = NULL;
 	enum err err = take_text(l, o, path, name, false, &text);
 
 	if (err || !text)
 		return err;
-	err = find_field(l, table, text, load_path(l, path, name), ret);
-	if (!err && (*ret)->column->type != SCHEMA_TEXT)
-		err = load_fail(l, load_path(l, path, name), "\"%s\" is no text", text);
-	return err;
+	field = schema_field_of(table, text);
+	if (!field || field->column->type != SCHEMA_TEXT)
+		return load_fail(l, load_path(l, path, name), "\"%s\" is no text field that can be imported", text);
+	*ret = field;
+	return OK;
 }
 
 /* Rows come with an id made by us; without a single uuid key there is nothing to find them again by. */

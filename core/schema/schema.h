@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCHEMA_FILE_MAX (1024 * 1024) /* bytes of a declaration */
+#define SCHEMA_FILE_MAX (1 << 20) /* bytes of a declaration */
 #define SCHEMA_TABLES_MAX 64
 #define SCHEMA_COLUMNS_MAX 128
 #define SCHEMA_FIELDS_MAX 64  /* importable fields of one table */
@@ -53,7 +53,7 @@ enum schema_generate {
 };
 
 enum schema_access { SCHEMA_ACCESS_FULL, SCHEMA_ACCESS_APPEND };
-enum schema_index_kind { SCHEMA_INDEX_BTREE, SCHEMA_INDEX_TRIGRAM };
+enum schema_index_kind { SCHEMA_INDEX_BTREE, SCHEMA_INDEX_HASH, SCHEMA_INDEX_TRIGRAM };
 enum schema_on_delete { SCHEMA_DELETE_RESTRICT, SCHEMA_DELETE_CASCADE, SCHEMA_DELETE_SET_NULL };
 enum schema_language { SCHEMA_FRENCH, SCHEMA_ENGLISH };
 

@@ -5,17 +5,20 @@
 #include "core/schema/statements.h"
 #include "handlers/import/job_common.h"
 
-enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, int in_file, int in_database)
+enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
+                     int in_database)
 {
 	struct pg *pg = &worker->pg;
 	const struct schema_target *target = work->target;
 	const struct schema_import *import = target->table->import;
 	const char *file_action = pg_number(arena, in_file), *database_action = pg_number(arena, in_database);
-	enum err err = OK;
-	for (size_t k = 0; !err && k < import->key_count; k++)
+	enum err err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("off"), NULL);
+	for (size_t k = 0; !err && !file_known && k < import->key_count; k++)
 		if (!keys || keys[k])
 			err = pg_query(pg, arena, STMT_IMPORT_MARK_IN_FILE,
 			               PG_VALUES(work->no, pg_number(arena, (int64_t)import->keys[k].field->index + 1), file_action, "duplicate_in_file"), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("on"), NULL);
 	for (size_t k = 0; !err && k < import->key_count; k++)
 		if (!keys || keys[k])
 			err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,

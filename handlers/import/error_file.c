@@ -67,9 +67,10 @@ bool error_cell_needs_protection(struct str cell)
 
 enum err error_cell_write(struct buf *out, struct str cell, char delimiter)
 {
+	if (!cell.p)
+		cell = STR("");
 	bool protect = error_cell_needs_protection(cell);
-	bool quote = memchr(cell.p ? cell.p : "", '"', cell.n) || memchr(cell.p ? cell.p : "", '\n', cell.n) || memchr(cell.p ? cell.p : "", '\r', cell.n) ||
-	             memchr(cell.p ? cell.p : "", delimiter, cell.n);
+	bool quote = memchr(cell.p, '"', cell.n) || memchr(cell.p, '\n', cell.n) || memchr(cell.p, '\r', cell.n) || memchr(cell.p, delimiter, cell.n);
 	if (quote)
 		buf_append_char(out, '"');
 	if (protect)

@@ -12,7 +12,7 @@
 
 /* Columns of the statement import_start. */
 enum { W_ID, W_SPACE, W_TARGET, W_OBJECT, W_OVERRIDES, W_ENCODING, W_DELIMITER, W_HEADER, W_MAPPING, W_ESTIMATED, W_TOTAL, W_PARSED_TO, W_PLANNED,
-       W_COMMITTED_TO, W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS };
+       W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS };
 
 enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
                       struct import_work *ret, bool *ret_go)
@@ -44,7 +44,6 @@ enum err import_begin(struct worker *worker, struct arena *arena, struct job *jo
 	    .rows_total = pg_i64(&rows, 0, W_TOTAL),
 	    .rows_invalid = pg_i64(&rows, 0, W_INVALID),
 	    .parsed_to = pg_i64(&rows, 0, W_PARSED_TO),
-	    .committed_to = pg_i64(&rows, 0, W_COMMITTED_TO),
 	    .columns = pg_i64(&rows, 0, W_COLUMNS),
 	    .planned = pg_bool(&rows, 0, W_PLANNED),
 	    .parsed = pg_bool(&rows, 0, W_PARSED),

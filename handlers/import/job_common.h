@@ -14,7 +14,7 @@ struct import_work {
 	const struct schema_target *target;
 	const char *encoding, *delimiter, *mapping; /* NULL until inspected */
 	const char *overrides, *format, *assignment, *duplicates, *defaults;
-	int64_t header_row, rows_total, rows_invalid, parsed_to, committed_to, columns;
+	int64_t header_row, rows_total, rows_invalid, parsed_to, columns;
 	bool planned, parsed;
 };
 
@@ -38,8 +38,10 @@ enum err import_verdict(struct job *job, const struct reader_result *result) MUS
 /*
  * Marks duplicates in import_outcome, in the open transaction under the space's scope: rows that repeat an earlier row of
  * the file get action in_file, rows that are stored already get action in_database. keys NULL: every key of the target.
+ * file_known: the marks of the file, made by the parse, stand already.
  */
-enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, int in_file, int in_database) MUST_USE;
+enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
+                     int in_database) MUST_USE;
 
 /* Makes the error report of the import (or none when every row came in) and notes it with the import, in the open transaction. */
 enum err import_make_report(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;

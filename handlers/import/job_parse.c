@@ -169,7 +169,7 @@ static enum err mark_duplicates(struct parse *parse, struct pg_rows *ret_counts)
 	const struct import_work *work = parse->work;
 	enum err err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
 	if (!err)
-		err = import_mark(parse->worker, arena, work, NULL, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
+		err = import_mark(parse->worker, arena, work, NULL, false, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_COUNT_MARKS, PG_VALUES(work->no), ret_counts);
 	return err;

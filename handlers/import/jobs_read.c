@@ -76,7 +76,7 @@ static void put_cursor(struct json_writer *w, struct arena *arena, const struct 
 {
 	struct buf encoded;
 	const char *text = arena_printf(arena, "%s,%s", pg_text(rows, last, PQnfields(rows->result) - 1), pg_text(rows, last, 0));
-	buf_init(&encoded, CURSOR_MAX * 2);
+	buf_init(&encoded, (size_t)CURSOR_MAX * 2);
 	if (text)
 		base64url_encode(&encoded, text, strlen(text));
 	json_put_text(w, "nextCursor", buf_text(&encoded));

@@ -101,7 +101,7 @@ static bool one_to_one(struct response *response, const struct schema_table *tab
 
 static void free_text(void *what)
 {
-	free(what);
+	free(what); /* from json_dumps */
 }
 
 static enum err read_columns(struct request *request, struct response *response, const struct schema_table *table, const char *columns_json,

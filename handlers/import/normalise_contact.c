@@ -45,7 +45,7 @@ static bool email_lower(struct normalise_context *context, struct str *value)
 			i += skip;
 			continue;
 		}
-		out[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+		out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 		i++;
 	}
 	if (n > 7 && memcmp(out, "mailto:", 7) == 0) {
@@ -187,9 +187,7 @@ enum row_code normalise_phone(struct normalise_context *context, struct str *val
 		number += 2;
 		n -= 2;
 	}
-	if (plus && n == 12 && memcmp(number, "330", 3) == 0)
-		rule = phone_rule_of(number, n);
-	else if (!plus && context->french)
+	if (plus ? n == 12 && memcmp(number, "330", 3) == 0 : context->french)
 		rule = phone_rule_of(number, n);
 	if (n == 0)
 		return ROW_FINE; /* the validator says so, about the text as it stands */

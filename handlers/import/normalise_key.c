@@ -32,7 +32,7 @@ static const char *fold_wide(uint32_t code_point, char single[2])
 		base = fold[code_point - 0xC0];
 	if (base >= '1' && base <= '5')
 		return pairs[base - '1'];
-	single[0] = base == '*' ? '\0' : base;
+	single[0] = (char)(base == '*' ? '\0' : base);
 	single[1] = '\0';
 	return single;
 }

@@ -137,7 +137,7 @@ static enum err fill(struct report *report)
 	const char *text = pg_text(&head, 0, 0);
 	if (json_parse(&report->page, text, strlen(text), &columns, NULL))
 		return ERR_BUG;
-	report->delimiter = pg_text(&head, 0, 1) ? pg_text(&head, 0, 1)[0] : ',';
+	report->delimiter = (char)(pg_text(&head, 0, 1) ? pg_text(&head, 0, 1)[0] : ',');
 	size_t count = json_array_size(columns);
 	bool own = false;
 	if (count >= 2)

@@ -59,16 +59,22 @@ BEGIN
 	FOREACH parent IN ARRAY ARRAY['import_row', 'import_outcome'] LOOP
 		part := parent || '_' || p_no;
 		EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.%I INCLUDING DEFAULTS, CHECK (job_no = %s))', part, parent, p_no);
+		-- A small sample is enough to know that values differ, and a tenth of the time.
+		EXECUTE format('ALTER TABLE tidegate.%I ALTER job_no SET STATISTICS 10, ALTER row_no SET STATISTICS 10', part);
+		IF parent = 'import_row' THEN
+			EXECUTE format('ALTER TABLE tidegate.%I ALTER state SET STATISTICS 10, ALTER vals SET STATISTICS 10', part);
+		END IF;
 		EXECUTE format('ALTER TABLE tidegate.%I ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', parent, part, p_no);
 	END LOOP;
 END $$;
 
--- The planner must know the size of what it joins: without this the duplicate search takes minutes.
+-- The planner must know the size of what it joins, job_no included: without this it expects one row, and the duplicate
+-- search takes minutes.
 CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	EXECUTE format('ANALYZE tidegate.%I', 'import_row_' || p_no);
-	EXECUTE format('ANALYZE tidegate.%I', 'import_outcome_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, vals)', 'import_row_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, action, target_id)', 'import_outcome_' || p_no);
 END $$;
 
 -- A worker starts (or goes on with) a phase of an import. Raises TGLST when the lease is lost. Returns the row.
@@ -103,18 +109,22 @@ BEGIN
 	SET parsed_to = p_row, rows_total = rows_total + p_valid + p_invalid, rows_valid = rows_valid + p_valid, rows_invalid = rows_invalid + p_invalid,
 	    phase_done = rows_total + p_valid + p_invalid, phase_total = greatest(phase_total, rows_total + p_valid + p_invalid), updated_at = now()
 	WHERE no = p_no;
+	-- A batch that a crash of PostgreSQL takes back is parsed again; only the end of the phase must wait for the disk.
+	PERFORM set_config('synchronous_commit', 'off', true);
 	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
 END $$;
 
 -- The same for one slice of a commit.
-CREATE OR REPLACE FUNCTION tidegate.import_commit_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_row int,
+CREATE OR REPLACE FUNCTION tidegate.import_commit_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_lane int, p_row int,
 	p_rows bigint, p_inserted bigint, p_updated bigint, p_skipped bigint, p_failed bigint)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
+	UPDATE tidegate.import_lane SET done_to = p_row WHERE job_no = p_no AND lane = p_lane;
 	UPDATE tidegate.import_job
-	SET committed_to = p_row, phase_done = phase_done + p_rows, rows_inserted = rows_inserted + p_inserted, rows_updated = rows_updated + p_updated,
+	SET phase_done = phase_done + p_rows, rows_inserted = rows_inserted + p_inserted, rows_updated = rows_updated + p_updated,
 	    rows_skipped = rows_skipped + p_skipped, rows_failed = rows_failed + p_failed, updated_at = now()
 	WHERE no = p_no;
+	PERFORM set_config('synchronous_commit', 'off', true);
 	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
 END $$;
 

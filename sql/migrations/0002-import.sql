@@ -40,7 +40,6 @@ CREATE TABLE tidegate.import_job (
 	parsed_to int NOT NULL DEFAULT 0,    -- checkpoint of the parse: last record whose row is committed
 	parsed boolean NOT NULL DEFAULT false,
 	planned boolean NOT NULL DEFAULT false, -- duplicates are decided: a resumed commit must not decide anew
-	committed_to int NOT NULL DEFAULT 0, -- checkpoint of the commit
 	assignment jsonb,
 	duplicates jsonb,
 	defaults jsonb,
@@ -80,6 +79,15 @@ CREATE TABLE tidegate.import_outcome (
 	reason text COLLATE "C",
 	PRIMARY KEY (job_no, row_no)
 ) PARTITION BY LIST (job_no);
+
+-- A commit is done by several processes at once, each with a stretch of the rows of its own: its checkpoint.
+CREATE TABLE tidegate.import_lane (
+	job_no bigint NOT NULL REFERENCES tidegate.import_job (no) ON DELETE CASCADE,
+	lane smallint NOT NULL,
+	done_to int NOT NULL, -- last row that is committed
+	last_row int NOT NULL,
+	PRIMARY KEY (job_no, lane)
+);
 
 -- Which moves the state machine of an import has.
 CREATE TABLE tidegate.import_move (
@@ -127,4 +135,5 @@ CREATE VIEW tidegate.import_outcome_of_space WITH (security_barrier) AS
 	WHERE EXISTS (SELECT FROM tidegate.import_job j WHERE j.no = o.job_no AND j.space = current_setting('tidegate.space', true));
 GRANT SELECT ON tidegate.import_row_of_space, tidegate.import_outcome_of_space TO tidegate_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.import_row, tidegate.import_outcome TO tidegate_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.import_lane TO tidegate_worker;
 GRANT SELECT ON tidegate.import_move TO tidegate_api, tidegate_worker;

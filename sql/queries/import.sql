@@ -71,13 +71,13 @@ UPDATE tidegate.import_job SET overrides = overrides || $2::jsonb, updated_at = 
 -- Before a parse from the start: counters and checkpoints of an earlier one are gone, as its rows will be.
 UPDATE tidegate.import_job
 SET rows_total = 0, rows_valid = 0, rows_invalid = 0, rows_duplicate_in_file = 0, rows_duplicate_in_database = 0, rows_inserted = 0, rows_updated = 0,
-    rows_skipped = 0, rows_failed = 0, rows_cancelled = 0, parsed_to = 0, parsed = false, planned = false, committed_to = 0, phase_done = 0,
+    rows_skipped = 0, rows_failed = 0, rows_cancelled = 0, parsed_to = 0, parsed = false, planned = false, phase_done = 0,
     report_key = NULL, report_rows = 0, error_code = NULL, completed_at = NULL
 WHERE no = $1::bigint;
 
 -- name: import_set_commit
 UPDATE tidegate.import_job
-SET assignment = $2::jsonb, duplicates = $3::jsonb, defaults = $4::jsonb, planned = false, committed_to = 0, phase_done = 0, rows_inserted = 0,
+SET assignment = $2::jsonb, duplicates = $3::jsonb, defaults = $4::jsonb, planned = false, phase_done = 0, rows_inserted = 0,
     rows_updated = 0, rows_skipped = 0, rows_failed = 0, rows_cancelled = 0
 WHERE no = $1::bigint;
 
@@ -119,7 +119,7 @@ ORDER BY r.row_no LIMIT $4::int;
 
 -- name: import_start
 -- $4 the status it comes from, $5 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
-SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned, committed_to,
+SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
        assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns)
 FROM tidegate.import_start($1::bigint, $2::uuid, $3::bigint, $4, $5);
 
@@ -156,6 +156,25 @@ SELECT tidegate.import_analyze($1::bigint);
 -- name: import_forget_outcomes
 DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint;
 
+-- name: import_keep_in_file
+-- The parse has found who repeats an earlier row of the file, under every key; that is as true now, so it is kept and acted on.
+WITH forgotten AS (DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint AND reason IS DISTINCT FROM 'duplicate_in_file')
+UPDATE tidegate.import_outcome SET action = $2::smallint WHERE job_no = $1::bigint AND reason = 'duplicate_in_file';
+
+-- name: import_lanes_make
+-- $2 stretches of about as many rows each; fewer when there are few rows. Stretches are by row number, which a file has without large gaps.
+INSERT INTO tidegate.import_lane (job_no, lane, done_to, last_row)
+SELECT $1::bigint, n, first - 1 + (last - first + 1)::bigint * n / lanes, first - 1 + (last - first + 1)::bigint * (n + 1) / lanes
+FROM (SELECT min(row_no) AS first, max(row_no) AS last, greatest(1, least($2::int, count(*) / $3::int)) AS lanes
+      FROM tidegate.import_row WHERE job_no = $1::bigint) f, generate_series(0, lanes - 1) AS n
+WHERE first IS NOT NULL;
+
+-- name: import_lanes_forget
+DELETE FROM tidegate.import_lane WHERE job_no = $1::bigint;
+
+-- name: import_lanes
+SELECT lane, done_to, last_row FROM tidegate.import_lane WHERE job_no = $1::bigint AND done_to < last_row ORDER BY lane;
+
 -- name: import_mark_in_file
 -- Later rows with the value that an earlier valid row has in field $2. A hash over the values, then a join with the few that
 -- repeat: no sort of all rows. $3: the action and $4 the reason they get where nothing was decided yet.
@@ -165,6 +184,11 @@ FROM (SELECT vals[$2::int] AS value, min(row_no) AS first FROM tidegate.import_r
       WHERE job_no = $1::bigint AND state = 1 AND vals[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
 JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.vals[$2::int] = d.value AND r.row_no > d.first
 ON CONFLICT (job_no, row_no) DO NOTHING;
+
+-- name: import_nested_loops
+-- For the statement above the planner cannot know how few values repeat; a nested loop there takes minutes, so it may not
+-- be chosen. The next statements may use one again.
+SELECT set_config('enable_nestloop', $1, true);
 
 -- name: import_mark_same_record
 -- Two rows that are the same stored record under different keys: the first decides, the later ones are duplicates of it.
@@ -192,8 +216,8 @@ WHERE no = $1::bigint;
 UPDATE tidegate.import_job SET planned = true, phase_total = rows_total, phase_done = 0 WHERE no = $1::bigint;
 
 -- name: import_commit_checkpoint
-SELECT tidegate.import_commit_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::bigint, $7::bigint, $8::bigint, $9::bigint,
-	$10::bigint);
+SELECT tidegate.import_commit_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::int, $7::bigint, $8::bigint, $9::bigint,
+	$10::bigint, $11::bigint);
 
 -- name: import_slice
 -- How the rows of a slice are to end: rows in all, inserts, updates, skips, invalid ones, failures. Primary keys of both partitions.
@@ -203,8 +227,9 @@ FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.j
 WHERE r.job_no = $1::bigint AND r.row_no BETWEEN $2::int AND $3::int;
 
 -- name: import_slice_end
--- Last row of the next slice of $3 rows after row $2; null: none is left.
-SELECT max(row_no) FROM (SELECT row_no FROM tidegate.import_row WHERE job_no = $1::bigint AND row_no > $2::int ORDER BY row_no LIMIT $3::int) s;
+-- Last row of the next slice of $4 rows after row $2 and up to row $3; null: none is left.
+SELECT max(row_no) FROM (SELECT row_no FROM tidegate.import_row WHERE job_no = $1::bigint AND row_no > $2::int AND row_no <= $3::int
+                         ORDER BY row_no LIMIT $4::int) s;
 
 -- name: import_mark_failed
 INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason) VALUES ($1::bigint, $2::int, 5, $3)

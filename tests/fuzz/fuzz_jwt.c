@@ -37,7 +37,7 @@ static void verify_signed(struct jwt_keyring *ring, const char *data, size_t siz
 	uint8_t signature[SHA256_SIZE] = {0};
 	struct buf token;
 
-	buf_init(&token, 2 * JWT_TOKEN_MAX);
+	buf_init(&token, 2 * (size_t)JWT_TOKEN_MAX);
 	base64url_encode(&token, data, header);
 	buf_append_char(&token, '.');
 	base64url_encode(&token, data + size - payload, payload);

@@ -5,6 +5,8 @@
 #ifndef TIDEGATE_TESTS_LOOPBACK_H
 #define TIDEGATE_TESTS_LOOPBACK_H
 
+#include "core/base/text.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -70,10 +72,11 @@ static size_t loopback_receive(int fd, char *request, size_t room)
 		const char *end = strstr(request, "\r\n\r\n");
 		const char *length = strcasestr(request, "\r\ncontent-length:");
 		if (end != NULL) {
-			unsigned long body = 0;
-			if (length != NULL && length < end)
-				sscanf(length + 17, " %lu", &body);
-			expected = (size_t)(end + 4 - request) + body;
+			int64_t body = 0;
+			const char *digits = length != NULL && length < end ? length + 17 + strspn(length + 17, " ") : "0";
+			if (parse_i64_n(digits, strcspn(digits, "\r"), 0, INT32_MAX, &body))
+				break;
+			expected = (size_t)(end + 4 - request) + (size_t)body;
 		}
 		if (n >= room - 1)
 			break;
@@ -122,7 +125,9 @@ static _Noreturn void loopback_serve(int listener, struct loopback_shared *share
 		if (fd < 0)
 			continue;
 		size_t n = loopback_receive(fd, request, sizeof request);
-		sscanf(request, "%*15s %255s", shared->path);
+		const char *path = request + strcspn(request, " ");
+		path += strspn(path, " ");
+		snprintf(shared->path, sizeof shared->path, "%.*s", (int)strcspn(path, " "), path);
 		shared->requests++;
 		loopback_answer(fd, shared, request, n);
 		shutdown(fd, SHUT_WR);

@@ -195,7 +195,7 @@ static void write_cell(struct buf *out, struct str cell, const struct csv_dialec
 	for (size_t i = 0; i < cell.n; i++) {
 		bool escape = cell.p[i] == dialect->quote || (dialect->backslash && cell.p[i] == '\\');
 		if (escape)
-			buf_append_char(out, dialect->backslash ? '\\' : dialect->quote);
+			buf_append_char(out, (char)(dialect->backslash ? '\\' : dialect->quote));
 		buf_append_char(out, cell.p[i]);
 	}
 	buf_append_char(out, dialect->quote);

@@ -260,63 +260,64 @@ static const char *replaced(const char *text, const char *from, const char *to)
 	return found == NULL ? text : arena_printf(&arena, "%.*s%s%s", (int)(found - text), text, to, found + strlen(from));
 }
 
+static const struct {
+	const char *from, *to;
+	enum sigv4_reason reason;
+} changes[] = {
+	{"/k?", "/K?", SIGV4_BAD_SIGNATURE},
+	{"/k?", "/k/?", SIGV4_BAD_SIGNATURE},
+	{"/k?", "//k?", SIGV4_BAD_SIGNATURE},
+	{"/k?", "/%6?", SIGV4_MALFORMED},
+	{"/k?", "/%00k?", SIGV4_MALFORMED},
+	{"/k?", "/k?x=1&", SIGV4_BAD_SIGNATURE},
+	{"/k?", "/k?&&", SIGV4_OK},
+	{"v=1", "v=2", SIGV4_BAD_SIGNATURE},
+	{"v=1", "v=1&v=1", SIGV4_BAD_SIGNATURE},
+	{"v=1", "v=%31", SIGV4_OK},
+	{"v=1", "v=%3", SIGV4_MALFORMED},
+	{"v=1", "v=1&e", SIGV4_BAD_SIGNATURE},
+	{"&v=1", "", SIGV4_BAD_SIGNATURE},
+	{"AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1", SIGV4_MALFORMED},
+	{"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256", SIGV4_MALFORMED},
+	{"AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF", SIGV4_UNKNOWN_KEY},
+	{"AKIAIOSFODNN7EXAMPLE", "", SIGV4_UNKNOWN_KEY},
+	{"us-east-1", "us-east-2", SIGV4_WRONG_SCOPE},
+	{"%2Fs3%2F", "%2Fs4%2F", SIGV4_WRONG_SCOPE},
+	{"%2Fs3%2F", "/s3/", SIGV4_OK},
+	{"%2F20231114%2F", "%2F20231115%2F", SIGV4_WRONG_SCOPE},
+	{"aws4_request", "aws5_request", SIGV4_MALFORMED},
+	{"%2Faws4_request", "", SIGV4_MALFORMED},
+	{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231114T221321Z", SIGV4_BAD_SIGNATURE},
+	{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231114T221320", SIGV4_MALFORMED},
+	{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231314T221320Z", SIGV4_MALFORMED},
+	{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=", SIGV4_MALFORMED},
+	{"X-Amz-Date=", "x-amz-date=", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=901", SIGV4_BAD_SIGNATURE},
+	{"X-Amz-Expires=900", "X-Amz-Expires=0", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=-900", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=604801", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=99999999999999999999", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=900&X-Amz-Expires=900", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=900&X%2DAmz-Expires=604800", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=900&x-amz-expires=604800", SIGV4_MALFORMED},
+	{"X-Amz-Expires=900", "X-Amz-Expires=900&X-Amz-Other=1", SIGV4_BAD_SIGNATURE},
+	{"X-Amz-Expires=900&", "", SIGV4_MALFORMED},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=", SIGV4_MALFORMED},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=Host", SIGV4_MALFORMED},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=accept", SIGV4_MISSING_HEADER},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=host%3Bhost", SIGV4_MALFORMED},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=host%3Baccept", SIGV4_MALFORMED},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=accept%3Bhost", SIGV4_MISSING_HEADER},
+	{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=%3Bhost", SIGV4_MALFORMED},
+	{"X-Amz-Signature=", "X-Amz-Signature=0", SIGV4_MALFORMED},
+	{"&X-Amz-Signature=", "&X-Amz-Signature=&X-Amz-Signature=", SIGV4_MALFORMED},
+	{"&X-Amz-Signature=", "&Signature=", SIGV4_MALFORMED},
+	{"/k?", "/k?X-Amz-Security-Token=t&", SIGV4_UNKNOWN_KEY},
+	{"/k?", "/k?X-Amz-Security-Token=&", SIGV4_UNKNOWN_KEY},
+};
+
 static void test_changed(void)
 {
-	static const struct {
-		const char *from, *to;
-		enum sigv4_reason reason;
-	} cases[] = {
-		{"/k?", "/K?", SIGV4_BAD_SIGNATURE},
-		{"/k?", "/k/?", SIGV4_BAD_SIGNATURE},
-		{"/k?", "//k?", SIGV4_BAD_SIGNATURE},
-		{"/k?", "/%6?", SIGV4_MALFORMED},
-		{"/k?", "/%00k?", SIGV4_MALFORMED},
-		{"/k?", "/k?x=1&", SIGV4_BAD_SIGNATURE},
-		{"/k?", "/k?&&", SIGV4_OK},
-		{"v=1", "v=2", SIGV4_BAD_SIGNATURE},
-		{"v=1", "v=1&v=1", SIGV4_BAD_SIGNATURE},
-		{"v=1", "v=%31", SIGV4_OK},
-		{"v=1", "v=%3", SIGV4_MALFORMED},
-		{"v=1", "v=1&e", SIGV4_BAD_SIGNATURE},
-		{"&v=1", "", SIGV4_BAD_SIGNATURE},
-		{"AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1", SIGV4_MALFORMED},
-		{"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256", SIGV4_MALFORMED},
-		{"AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF", SIGV4_UNKNOWN_KEY},
-		{"AKIAIOSFODNN7EXAMPLE", "", SIGV4_UNKNOWN_KEY},
-		{"us-east-1", "us-east-2", SIGV4_WRONG_SCOPE},
-		{"%2Fs3%2F", "%2Fs4%2F", SIGV4_WRONG_SCOPE},
-		{"%2Fs3%2F", "/s3/", SIGV4_OK},
-		{"%2F20231114%2F", "%2F20231115%2F", SIGV4_WRONG_SCOPE},
-		{"aws4_request", "aws5_request", SIGV4_MALFORMED},
-		{"%2Faws4_request", "", SIGV4_MALFORMED},
-		{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231114T221321Z", SIGV4_BAD_SIGNATURE},
-		{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231114T221320", SIGV4_MALFORMED},
-		{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=20231314T221320Z", SIGV4_MALFORMED},
-		{"X-Amz-Date=20231114T221320Z", "X-Amz-Date=", SIGV4_MALFORMED},
-		{"X-Amz-Date=", "x-amz-date=", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=901", SIGV4_BAD_SIGNATURE},
-		{"X-Amz-Expires=900", "X-Amz-Expires=0", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=-900", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=604801", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=99999999999999999999", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=900&X-Amz-Expires=900", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=900&X%2DAmz-Expires=604800", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=900&x-amz-expires=604800", SIGV4_MALFORMED},
-		{"X-Amz-Expires=900", "X-Amz-Expires=900&X-Amz-Other=1", SIGV4_BAD_SIGNATURE},
-		{"X-Amz-Expires=900&", "", SIGV4_MALFORMED},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=", SIGV4_MALFORMED},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=Host", SIGV4_MALFORMED},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=accept", SIGV4_MISSING_HEADER},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=host%3Bhost", SIGV4_MALFORMED},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=host%3Baccept", SIGV4_MALFORMED},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=accept%3Bhost", SIGV4_MISSING_HEADER},
-		{"X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=%3Bhost", SIGV4_MALFORMED},
-		{"X-Amz-Signature=", "X-Amz-Signature=0", SIGV4_MALFORMED},
-		{"&X-Amz-Signature=", "&X-Amz-Signature=&X-Amz-Signature=", SIGV4_MALFORMED},
-		{"&X-Amz-Signature=", "&Signature=", SIGV4_MALFORMED},
-		{"/k?", "/k?X-Amz-Security-Token=t&", SIGV4_UNKNOWN_KEY},
-		{"/k?", "/k?X-Amz-Security-Token=&", SIGV4_UNKNOWN_KEY},
-	};
 	static const struct sigv4_pair query[] = {PAIR("v", "1")};
 	const struct sigv4_request request = {.method = "GET", .host = HOST, .path = STR("/k"), .query = query, .query_count = 1};
 	struct sigv4_verified verified = {0};
@@ -324,9 +325,9 @@ static void test_changed(void)
 
 	arena_reset(&arena);
 	is_i64(sigv4_presign(&arena, &example, &request, "https", NOW, 900, &url), OK, "a URL to be changed");
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		const char *what = arena_printf(&arena, "%s for %s", cases[i].to, cases[i].from);
-		is_reason(receive("GET", replaced(url, cases[i].from, cases[i].to), &plain_sent, &example, NOW, &verified), cases[i].reason, what);
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		const char *what = arena_printf(&arena, "%s for %s", changes[i].to, changes[i].from);
+		is_reason(receive("GET", replaced(url, changes[i].from, changes[i].to), &plain_sent, &example, NOW, &verified), changes[i].reason, what);
 	}
 	const char *signature = strstr(url, "X-Amz-Signature=");
 	const char *unsorted = arena_printf(&arena, "https://" HOST "/k?%s&%.*s", signature, (int)(signature - strchr(url, '?') - 2), strchr(url, '?') + 1);
@@ -381,7 +382,7 @@ static void test_key_cache(void)
 	unsigned good = 0;
 
 	for (int round = 0; round < 2; round++) {
-		for (int day = 0; day < 12; day++) {
+		for (int64_t day = 0; day < 12; day++) {
 			const char *url = NULL;
 			arena_reset(&arena);
 			if (sigv4_presign(&arena, &example, &request, "https", NOW + day * 86400, 900, &url) == OK)

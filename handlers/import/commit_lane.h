@@ -1,0 +1,33 @@
+/*
+ * One lane of a commit: a stretch of rows, taken slice by slice in file order. Each slice is one transaction: insert,
+ * update, history, counters, the lane's checkpoint, lease and cancel check.
+ */
+#ifndef TIDEGATE_HANDLERS_IMPORT_COMMIT_LANE_H
+#define TIDEGATE_HANDLERS_IMPORT_COMMIT_LANE_H
+
+#include "handlers/import/commit_options.h"
+#include "handlers/import/job_common.h"
+
+enum { LANES_MAX = 16 };
+
+struct commit {
+	struct worker *worker;
+	struct arena *arena; /* of the job */
+	struct arena slice;
+	struct job *job;
+	const struct import_work *work;
+	struct commit_plan plan;
+	struct pg_scope scope;
+	const struct lane *lane; /* the one at hand */
+};
+
+struct lane {
+	int64_t number;
+	int64_t done_to; /* last row committed */
+	int64_t last_row;
+};
+
+/* Commits what is left of the lane on the worker's connection. OK also when it stopped because of job->cancelled. */
+enum err commit_lane(struct commit *commit, const struct lane *lane) MUST_USE;
+
+#endif

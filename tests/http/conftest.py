@@ -1,0 +1,50 @@
+"""Fixtures of the HTTP tests. A failing test shows the ends of the logs of the instances it used."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+from instance import Instance  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def shared_gate():
+    instance = Instance().start()
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture
+def gate(shared_gate, request):
+    """An instance shared by the tests of this process: leave it running and use names of your own (unique())."""
+    request.node.instances = [shared_gate]
+    return shared_gate
+
+
+@pytest.fixture
+def make_gate(request):
+    """Instances of one test's own, with options: make_gate(rate="5r/s", server__processes=1)."""
+    made = request.node.instances = []
+
+    def make(**options):
+        made.append(Instance(**options))
+        return made[-1].start()
+    yield make
+    for instance in made:
+        instance.stop()
+
+
+@pytest.fixture
+def fresh_gate(make_gate):
+    """An instance of one test's own, to be killed and restarted."""
+    return make_gate()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        for instance in getattr(item, "instances", []):
+            report.sections.append(("logs of the instance", instance.logs()))
