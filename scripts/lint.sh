@@ -5,7 +5,8 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 export LC_ALL=C.UTF-8
 build=${TIDEGATE_BUILD:-build}
-: "${CPPFLAGS:?is set by make lint}" "${CFLAGS:?is set by make lint}"
+read -ra preprocess <<<"${CPPFLAGS:?is set by make lint}"
+read -ra flags <<<"$CPPFLAGS ${CFLAGS:?is set by make lint}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -21,18 +22,18 @@ mapfile -t shell < <(grep -lE '^#!.*\b(ba|da)?sh\b|^# shellcheck shell=' -r scri
 each() { xargs -P "$(nproc)" -I '{}' "$@"; }
 
 # clang's macros for _FORTIFY_SOURCE and gcc's warnings that need the optimiser are left to the build itself.
-gate_gcc() { printf '%s\n' "${sources[@]}" | each gcc $CPPFLAGS $CFLAGS -fsyntax-only '{}'; }
-gate_clang() { printf '%s\n' "${sources[@]}" | each clang $CPPFLAGS $CFLAGS -fsyntax-only '{}'; }
+gate_gcc() { printf '%s\n' "${sources[@]}" | each gcc "${flags[@]}" -fsyntax-only '{}'; }
+gate_clang() { printf '%s\n' "${sources[@]}" | each clang "${flags[@]}" -fsyntax-only '{}'; }
 
 # Included, not compiled as they are: a static function of a header is unused in nobody's own file.
 gate_headers() {
 	printf '%s\n' "${headers[@]}" | each sh -c "for compiler in gcc clang; do
-		printf '#include \"{}\"\n' | \$compiler $CPPFLAGS $CFLAGS -fsyntax-only -x c - || exit 1
+		printf '#include \"{}\"\n' | \$compiler ${flags[*]} -fsyntax-only -x c - || exit 1
 	done"
 }
 
 # One process per file: the analyser of clang 14 confuses va_list between files.
-gate_tidy() { printf '%s\n' "${sources[@]}" | each clang-tidy --quiet '{}' -- -std=c17 $CPPFLAGS 2>/dev/null; }
+gate_tidy() { printf '%s\n' "${sources[@]}" | each clang-tidy --quiet '{}' -- -std=c17 "${preprocess[@]}" 2>/dev/null; }
 
 gate_cppcheck() {
 	cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
@@ -70,7 +71,7 @@ gate_documents() {
 # Who may include whom. A room knows the rooms below it and no other; a capability knows no other capability.
 gate_rooms() {
 	local file
-	includes() { grep -nHE "^#include \"($1)/" $(find "$2" -name '*.[ch]'); }
+	includes() { grep -rnE --include='*.[ch]' "^#include \"($1)/" "$2"; }
 	includes 'fcgi|readers|handlers|commands|tools|tests' core
 	includes 'core/(crypto|jobs|net|pg|schema|store)|fcgi|handlers|commands|tools|tests' readers
 	includes 'readers|handlers|commands|tools|tests' fcgi

@@ -102,7 +102,7 @@ static enum err commit_lanes(struct commit *commit)
 }
 
 /* Rows counted one by one against what reader and slices counted: columns 0 to 5 and 6 to 11 of import_ledger. */
-static enum err check_ledger(struct commit *commit)
+static enum err check_ledger(struct commit *commit, int64_t *ret_failed)
 {
 	struct pg_rows rows;
 	enum err err = pg_query(&commit->worker->pg, commit->arena, STMT_IMPORT_LEDGER, PG_VALUES(commit->work->no), &rows);
@@ -114,6 +114,7 @@ static enum err check_ledger(struct commit *commit)
 		same = same && pg_i64(&rows, 0, i) == pg_i64(&rows, 0, i + 6);
 	for (int i = 1; i < 6; i++)
 		sum += pg_i64(&rows, 0, i);
+	*ret_failed = pg_i64(&rows, 0, 5);
 	if (same && sum == pg_i64(&rows, 0, 0))
 		return OK;
 	log_write(LOG_LEVEL_ERROR, "ledger_mismatch", LOG_TEXT("import", commit->work->id), LOG_INT("rows", pg_i64(&rows, 0, 0)), LOG_INT("sum", sum),
@@ -124,10 +125,12 @@ static enum err check_ledger(struct commit *commit)
 static enum err complete(struct commit *commit)
 {
 	struct pg *pg = &commit->worker->pg;
+	int64_t failed = 0;
 	enum err err = pg_begin(pg, &commit->scope);
 	if (!err)
-		err = check_ledger(commit);
-	if (!err)
+		err = check_ledger(commit, &failed);
+	/* The report of the parse stands unless rows have failed since. */
+	if (!err && failed)
 		err = import_make_report(commit->worker, commit->arena, commit->work);
 	if (!err)
 		err = pg_query(pg, commit->arena, STMT_IMPORT_MOVE, PG_VALUES(commit->work->no, "completed"), NULL);

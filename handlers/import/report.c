@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 500, PAGE_ARENA = 16 << 20, WRITE_MAX = 16 << 20 };
+enum { PAGE = 512, STRETCH = 5000, PAGE_ARENA = 16 << 20, WRITE_MAX = 16 << 20 };
 
 struct report {
 	struct worker *worker;
@@ -106,25 +106,40 @@ static enum err write_row(struct report *report, const struct pg_rows *rows, int
 	return OK;
 }
 
-static enum err write_rows(struct report *report, size_t columns)
+/* One page: rows after `after` up to `to`. Rows may be large, so a page that does not fit is asked for again, smaller. */
+static enum err write_page(struct report *report, int64_t after, int64_t to, int64_t *limit, size_t columns, int64_t *ret_last)
 {
-	const char *after = "0";
-	char last[16] = "0";
-	for (;;) {
-		struct pg_rows rows;
-		enum err err = pg_query(&report->worker->pg, &report->page, STMT_IMPORT_REPORT_ROWS,
-		                        PG_VALUES(report->work->no, after, pg_number(&report->page, PAGE)), &rows);
-		for (int i = 0; !err && i < rows.count; i++)
-			err = write_row(report, &rows, i, columns);
-		if (!err)
-			err = write_out(report);
-		if (err || rows.count == 0)
-			return err;
-		report->rows += rows.count;
-		snprintf(last, sizeof(last), "%s", pg_text(&rows, rows.count - 1, 0));
-		after = last;
-		arena_reset(&report->page);
+	struct arena *page = &report->page;
+	struct pg_rows rows;
+	arena_reset(page);
+	enum err err = pg_query(&report->worker->pg, page, STMT_IMPORT_REPORT_ROWS,
+	                        PG_VALUES(report->work->no, pg_number(page, after), pg_number(page, to), pg_number(page, *limit)), &rows);
+	for (int i = 0; !err && i < rows.count; i++)
+		err = write_row(report, &rows, i, columns);
+	if ((err == ERR_TOO_LARGE || report->out.overflowed) && *limit > 1) {
+		*limit = *limit / 8 > 1 ? *limit / 8 : 1;
+		buf_clear(&report->out);
+		*ret_last = after;
+		return OK;
 	}
+	if (!err)
+		err = write_out(report);
+	if (err)
+		return err;
+	report->rows += rows.count;
+	*ret_last = rows.count == *limit ? pg_i64(&rows, rows.count - 1, 0) : to;
+	return OK;
+}
+
+static enum err write_rows(struct report *report, size_t columns, int64_t last_row)
+{
+	int64_t limit = PAGE;
+	for (int64_t after = 0, to = STRETCH; after < last_row; to = after + STRETCH) {
+		enum err err = write_page(report, after, to, &limit, columns, &after);
+		if (err)
+			return err;
+	}
+	return OK;
 }
 
 static enum err fill(struct report *report)
@@ -135,6 +150,7 @@ static enum err fill(struct report *report)
 	if (err)
 		return err;
 	const char *text = pg_text(&head, 0, 0);
+	int64_t last_row = pg_i64(&head, 0, 2);
 	if (json_parse(&report->page, text, strlen(text), &columns, NULL))
 		return ERR_BUG;
 	report->delimiter = (char)(pg_text(&head, 0, 1) ? pg_text(&head, 0, 1)[0] : ',');
@@ -146,7 +162,7 @@ static enum err fill(struct report *report)
 		json_array_remove(columns, --count);
 	err = write_head(report, columns);
 	if (!err)
-		err = write_rows(report, count);
+		err = write_rows(report, count, last_row);
 	return err || fsync(report->fd) == 0 ? err : ERR_IO;
 }
 

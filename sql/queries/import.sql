@@ -246,14 +246,14 @@ FROM tidegate.import_job j LEFT JOIN tidegate.import_row r ON r.job_no = j.no
 WHERE j.no = $1::bigint GROUP BY j.id;
 
 -- name: import_report_rows
--- Rows that did not come in, for the error report, a page at a time by row number.
+-- Rows that did not come in, for the error report: at most $4 of those after row $2 and up to row $3. Bounded by primary key.
 SELECT r.row_no, to_json(r.cells), to_json(r.issues), o.action, o.reason
 FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
-WHERE r.job_no = $1::bigint AND r.row_no > $2::int AND (r.state = 2 OR o.action = 5)
-ORDER BY r.row_no LIMIT $3::int;
+WHERE r.job_no = $1::bigint AND r.row_no > $2::int AND r.row_no <= $3::int AND (r.state = 2 OR o.action = 5)
+ORDER BY r.row_no LIMIT $4::int;
 
 -- name: import_report_head
-SELECT columns, delimiter, space, file_name FROM tidegate.import_job WHERE no = $1::bigint;
+SELECT columns, delimiter, (SELECT max(row_no) FROM tidegate.import_row WHERE job_no = $1::bigint) FROM tidegate.import_job WHERE no = $1::bigint;
 
 -- name: import_set_report
 UPDATE tidegate.import_job SET report_key = $2, report_rows = $3::bigint WHERE no = $1::bigint;
