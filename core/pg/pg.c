@@ -314,7 +314,12 @@ enum err pg_copy_end(struct pg *pg)
 {
 	if (!pg->connection)
 		return ERR_UNAVAILABLE;
-	enum err err = PQputCopyEnd(pg->connection, NULL) == 1 ? OK : fail(pg, NULL);
+	return PQputCopyEnd(pg->connection, NULL) == 1 ? OK : fail(pg, NULL);
+}
+
+enum err pg_copy_wait(struct pg *pg)
+{
+	enum err err = pg->connection ? OK : ERR_UNAVAILABLE;
 	PGresult *result;
 	while (pg->connection && (result = PQgetResult(pg->connection))) {
 		if (PQresultStatus(result) != PGRES_COMMAND_OK && !err)

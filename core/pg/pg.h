@@ -95,7 +95,9 @@ enum err pg_script(struct pg *pg, const char *sql) MUST_USE;
 /* COPY … FROM STDIN in the transaction that is open. stmt holds the COPY text. */
 enum err pg_copy_start(struct pg *pg, enum stmt stmt) MUST_USE;
 enum err pg_copy_put(struct pg *pg, const char *bytes, size_t n) MUST_USE;
+/* Ends the data without waiting / waits for what PostgreSQL says of it. In between, other connections can be used. */
 enum err pg_copy_end(struct pg *pg) MUST_USE;
+enum err pg_copy_wait(struct pg *pg) MUST_USE;
 
 /* Cells. pg_text: NULL for SQL NULL. Columns by position, as the statement lists them. */
 const char *pg_text(const struct pg_rows *rows, int row, int column);

@@ -244,14 +244,11 @@ enum err schema_sql_update(const struct schema_app *app, const struct schema_tab
 static void match_condition(struct buf *out, const struct schema_table *table, size_t key)
 {
 	const struct schema_import *import = table->import;
-	bool lower = import->keys[key].column->generate == SCHEMA_GENERATE_LOWER;
 
 	qualified(out, "t", table->scope);
 	buf_append_text(out, " = $4::text AND ");
 	qualified(out, "t", import->keys[key].column);
-	buf_append_text(out, lower ? " = lower(" : " = ");
-	staged_value(out, import->keys[key].field);
-	buf_append_text(out, lower ? " COLLATE \"C\")" : "");
+	buf_printf(out, " = r.keys[%zu]", key + 1);
 	if (import->deleted) {
 		buf_append_text(out, " AND ");
 		qualified(out, "t", import->deleted);

@@ -26,8 +26,8 @@
  * schema_sql_gone: planned updates of a slice whose record is gone become failures (record_gone).
  * schema_sql_assignee: one row when scope $1 has somebody with id $2 to assign to.
  *
- * Staged rows: tidegate.import_row(job_no bigint, row_no int, row_id uuid, state smallint, vals text[]), where vals[i] is
- * field i, counted from 1 in declaration order. The plan: tidegate.import_outcome(job_no, row_no, action, target_id, reason).
+ * Staged rows: tidegate.import_row(job_no bigint, row_no int, row_id uuid, state smallint, keys text[], vals text[]),
+ * where keys[k] is what dedupe key k compares and vals[i] is field i, both counted from 1 in declaration order. The plan: tidegate.import_outcome(job_no, row_no, action, target_id, reason).
  *
  * Parameters of insert and update, always in this order (match and gone stop at $4, match adds $5):
  *     $1 job_no bigint   $2 first row   $3 last row (included)   $4 space

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OID_TEXT = 25, COLUMNS = 7 };
+enum { OID_TEXT = 25, KEY_MAX = 1024, COLUMNS = 8 };
 
 static void put_16(char **p, uint16_t value)
 {
@@ -81,14 +81,37 @@ static size_t issue_texts(const struct schema_table *table, const struct import_
 	return checked->issue_count;
 }
 
+static char lower_ascii(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* What each dedupe key compares: the field's value, in lower case where the stored column is. Lower-case text goes into scratch. */
+static size_t key_texts(const struct schema_table *table, const struct import_checked *checked, char (*scratch)[KEY_MAX], struct str *keys)
+{
+	for (size_t k = 0; k < table->import->key_count; k++) {
+		struct str value = checked->vals[table->import->keys[k].field->index];
+		keys[k] = value;
+		if (table->import->keys[k].column->generate != SCHEMA_GENERATE_LOWER || !value.p || value.n > KEY_MAX)
+			continue;
+		for (size_t i = 0; i < value.n; i++)
+			scratch[k][i] = lower_ascii(value.p[i]);
+		keys[k].p = scratch[k];
+	}
+	return table->import->key_count;
+}
+
 enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const struct schema_table *table, const struct str *cells,
                        size_t cell_count, const struct import_checked *checked)
 {
 	char texts[IMPORT_ISSUES_MAX][96];
 	struct str issues[IMPORT_ISSUES_MAX];
 	uint8_t id[16];
+	char lower[SCHEMA_KEYS_MAX][KEY_MAX];
+	struct str keys[SCHEMA_KEYS_MAX];
+	size_t key_count = key_texts(table, checked, lower, keys);
 	size_t issue_count = issue_texts(table, checked, texts, issues);
-	size_t need = 2 + (4 + 8) + (4 + 4) + (4 + 16) + (4 + 2) + array_size(cells, cell_count) + array_size(checked->vals, table->field_count) +
+	size_t need = 2 + (4 + 8) + (4 + 4) + (4 + 16) + (4 + 2) + array_size(keys, key_count) + array_size(cells, cell_count) + array_size(checked->vals, table->field_count) +
 	              (issue_count ? array_size(issues, issue_count) : 4);
 	char *start = buf_reserve(out, need), *p = start;
 	if (!p)
@@ -104,6 +127,7 @@ enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const st
 	put_bytes(&p, id, 16);
 	put_32(&p, 2);
 	put_16(&p, checked->valid ? 1 : 2);
+	put_array(&p, keys, key_count);
 	put_array(&p, cells, cell_count);
 	put_array(&p, checked->vals, table->field_count);
 	if (issue_count)

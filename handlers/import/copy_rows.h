@@ -1,6 +1,6 @@
 /*
  * Parsed rows as COPY … (FORMAT binary) into tidegate.import_row: job_no bigint, row_no int, row_id uuid, state smallint,
- * cells text[], vals text[], issues text[] (https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format").
+ * keys text[], cells text[], vals text[], issues text[] (https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format").
  */
 #ifndef TIDEGATE_HANDLERS_IMPORT_COPY_ROWS_H
 #define TIDEGATE_HANDLERS_IMPORT_COPY_ROWS_H

@@ -16,7 +16,7 @@ enum err import_mark(struct worker *worker, struct arena *arena, const struct im
 	for (size_t k = 0; !err && !file_known && k < import->key_count; k++)
 		if (!keys || keys[k])
 			err = pg_query(pg, arena, STMT_IMPORT_MARK_IN_FILE,
-			               PG_VALUES(work->no, pg_number(arena, (int64_t)import->keys[k].field->index + 1), file_action, "duplicate_in_file"), NULL);
+			               PG_VALUES(work->no, pg_number(arena, (int64_t)k + 1), file_action, "duplicate_in_file"), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("on"), NULL);
 	for (size_t k = 0; !err && k < import->key_count; k++)

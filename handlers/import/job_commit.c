@@ -35,6 +35,8 @@ static enum err make_plan(struct commit *commit)
 	bool file_known = !commit->plan.create && all_keys(commit);
 	enum err err = pg_begin(pg, &commit->scope);
 	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
+	if (!err)
 		err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
 		                 : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
 	if (!err && !commit->plan.create)
@@ -127,6 +129,8 @@ static enum err complete(struct commit *commit)
 	struct pg *pg = &commit->worker->pg;
 	int64_t failed = 0;
 	enum err err = pg_begin(pg, &commit->scope);
+	if (!err)
+		err = pg_query(pg, commit->arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
 	if (!err)
 		err = check_ledger(commit, &failed);
 	/* The report of the parse stands unless rows have failed since. */

@@ -17,20 +17,33 @@
 
 enum { BATCH_ARENA = 8 << 20, COPY_MAX = 8 << 20, COPY_SEND = 128 << 10 };
 
+/* A batch on its way: its own connection and transaction. */
+struct batch {
+	struct pg *pg;
+	struct buf copy;
+	bool open;   /* its transaction and COPY are */
+	bool closed; /* all rows are sent, PostgreSQL has not answered yet */
+	int64_t rows, valid, invalid;
+	int64_t last_row; /* number of the last row put */
+};
+
+/*
+ * Two batches alternate on two connections: while PostgreSQL works on one, the next is being filled. They are committed in
+ * the order of their rows, so that a checkpoint always means that everything before it is there.
+ */
 struct parse {
 	struct worker *worker;
 	struct arena *arena; /* of the job */
 	struct job *job;
 	const struct import_work *work;
 	struct import_check check;
-	struct arena batch;
-	struct buf copy;
-	bool own_report; /* the file is an error report of ours: its protection against formulas is taken off again */
-	bool copying;
+	struct arena scratch; /* of a batch */
+	struct pg second;
+	struct batch batches[2];
+	unsigned filling; /* the one that rows go to */
+	bool own_report;  /* the file is an error report of ours: its protection against formulas is taken off again */
 	int64_t job_no;
-	int64_t rows, valid, invalid; /* of the batch */
-	int64_t last_row;             /* number of the last row put */
-	int64_t total;                /* of the import so far, this run included */
+	int64_t total; /* rows of the import so far, this run included */
 };
 
 /* What the reader noticed about a row, as issues of the row. Short and long rows are judged by the check itself. */
@@ -48,81 +61,98 @@ static void add_flags(struct import_checked *checked, uint32_t flags)
 			import_checked_add(checked, IMPORT_WHOLE_ROW, meanings[i].code, row_code_severity(meanings[i].code));
 }
 
-static enum err send_copy(struct parse *parse)
+static enum err send_copy(struct batch *batch)
 {
-	enum err err = pg_copy_put(&parse->worker->pg, buf_text(&parse->copy), parse->copy.len);
-	buf_clear(&parse->copy);
+	enum err err = pg_copy_put(batch->pg, buf_text(&batch->copy), batch->copy.len);
+	buf_clear(&batch->copy);
 	return err;
 }
 
 /* The transaction of a batch opens with its first row, so that PostgreSQL works while we parse. */
-static enum err open_batch(struct parse *parse)
+static enum err open_batch(struct batch *batch)
 {
-	enum err err = pg_begin(&parse->worker->pg, NULL);
+	enum err err = pg_begin(batch->pg, NULL);
 	if (!err)
-		err = pg_copy_start(&parse->worker->pg, STMT_IMPORT_COPY);
+		err = pg_copy_start(batch->pg, STMT_IMPORT_COPY);
 	if (!err)
-		err = copy_rows_open(&parse->copy);
-	parse->copying = !err;
+		err = copy_rows_open(&batch->copy);
+	batch->open = !err;
 	return err;
 }
 
-static enum err close_batch(struct parse *parse)
+/* Waits for PostgreSQL, then checkpoint, lease and cancel check in the same transaction. */
+static enum err commit_batch(struct parse *parse, struct batch *batch)
 {
-	struct worker *worker = parse->worker;
-	struct arena *batch = &parse->batch;
+	struct arena *scratch = &parse->scratch;
 	struct pg_rows rows;
-	if (!parse->copying)
+	if (!batch->closed)
 		return OK;
-	parse->copying = false;
-	enum err err = copy_rows_close(&parse->copy);
+	enum err err = pg_copy_wait(batch->pg);
 	if (!err)
-		err = send_copy(parse);
-	if (!err)
-		err = pg_copy_end(&worker->pg);
-	if (!err)
-		err = pg_query(&worker->pg, batch, STMT_IMPORT_CHECKPOINT,
-		               PG_VALUES(parse->job->id_text, parse->job->token, parse->job->lease, parse->work->no, pg_number(batch, parse->last_row),
-		                         pg_number(batch, parse->valid), pg_number(batch, parse->invalid)),
+		err = pg_query(batch->pg, scratch, STMT_IMPORT_CHECKPOINT,
+		               PG_VALUES(parse->job->id_text, parse->job->token, parse->job->lease, parse->work->no, pg_number(scratch, batch->last_row),
+		                         pg_number(scratch, batch->valid), pg_number(scratch, batch->invalid)),
 		               &rows);
+	bool cancel = !err && pg_bool(&rows, 0, 0);
 	if (!err)
-		parse->job->cancelled = pg_bool(&rows, 0, 0);
-	if (!err)
-		err = pg_commit(&worker->pg);
+		err = pg_commit(batch->pg);
 	if (err)
 		return err;
-	metrics_add(METRIC_ROWS_PARSED, parse->rows);
-	parse->rows = parse->valid = parse->invalid = 0;
-	arena_reset(batch);
-	import_check_start(&parse->check, batch);
-	return jobs_stopping() ? ERR_UNAVAILABLE : OK;
+	parse->job->cancelled = parse->job->cancelled || cancel;
+	metrics_add(METRIC_ROWS_PARSED, batch->rows);
+	batch->closed = false;
+	batch->rows = batch->valid = batch->invalid = 0;
+	return OK;
+}
+
+/* Sends the end of the batch at hand and turns to the other one, whose earlier rows are committed first. */
+static enum err close_batch(struct parse *parse)
+{
+	struct batch *batch = &parse->batches[parse->filling];
+	if (!batch->open)
+		return OK;
+	batch->open = false;
+	enum err err = copy_rows_close(&batch->copy);
+	if (!err)
+		err = send_copy(batch);
+	if (!err)
+		err = pg_copy_end(batch->pg);
+	if (err)
+		return err;
+	batch->closed = true;
+	parse->filling ^= 1;
+	err = commit_batch(parse, &parse->batches[parse->filling]);
+	arena_reset(&parse->scratch);
+	import_check_start(&parse->check, &parse->scratch);
+	return !err && jobs_stopping() ? ERR_UNAVAILABLE : err;
 }
 
 static enum err put_row(struct parse *parse, const struct frame_row *row)
 {
+	struct batch *batch = &parse->batches[parse->filling];
 	struct import_checked checked;
 	const struct str *cells = row->cells;
 	if (++parse->total > parse->worker->config->import_max_rows)
 		return job_refuse(parse->job, "too_many_rows");
 	if (parse->own_report)
-		cells = error_file_unprotect(&parse->batch, row->cells, row->cell_count);
+		cells = error_file_unprotect(&parse->scratch, row->cells, row->cell_count);
 	enum err err = cells ? import_check_row(&parse->check, cells, row->cell_count, &checked) : ERR_TOO_LARGE;
 	if (err)
 		return err;
 	add_flags(&checked, row->flags);
-	if (!parse->copying)
-		err = open_batch(parse);
+	if (!batch->open)
+		err = open_batch(batch);
 	if (!err)
-		err = copy_rows_put(&parse->copy, parse->job_no, (int32_t)row->number, parse->work->target->table, cells, row->cell_count, &checked);
+		err = copy_rows_put(&batch->copy, parse->job_no, (int32_t)row->number, parse->work->target->table, cells, row->cell_count, &checked);
 	if (err)
 		return err;
-	parse->rows++;
-	parse->valid += checked.valid;
-	parse->invalid += !checked.valid;
-	parse->last_row = (int64_t)row->number;
-	if (parse->rows >= parse->worker->config->import_batch_rows)
+	batch->rows++;
+	batch->valid += checked.valid;
+	batch->invalid += !checked.valid;
+	batch->last_row = (int64_t)row->number;
+	if (batch->rows >= parse->worker->config->import_batch_rows)
 		return close_batch(parse);
-	return parse->copy.len >= COPY_SEND ? send_copy(parse) : OK;
+	return batch->copy.len >= COPY_SEND ? send_copy(batch) : OK;
 }
 
 static enum err put_rows(struct parse *parse, struct reader *reader, const struct frame *frame)
@@ -157,6 +187,11 @@ static enum err read_rows(struct parse *parse, uint64_t *ret_rows)
 		err = import_verdict(parse->job, &result);
 	if (!err && !parse->job->cancelled)
 		err = close_batch(parse);
+	/* close_batch has turned to the older one; the younger one is the last */
+	if (!err && !parse->job->cancelled)
+		err = commit_batch(parse, &parse->batches[parse->filling]);
+	if (!err && !parse->job->cancelled)
+		err = commit_batch(parse, &parse->batches[parse->filling ^ 1]);
 	*ret_rows = result.end.rows;
 	return err;
 }
@@ -183,6 +218,8 @@ static enum err finish(struct parse *parse)
 	const struct pg_scope scope = {work->created_by, work->space, "worker"};
 	struct pg_rows counts, warnings;
 	enum err err = pg_begin(pg, &scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)
@@ -223,7 +260,7 @@ static enum err prepare(struct parse *parse)
 		err = error_file_is(parse->worker, parse->arena, work, &parse->own_report);
 	if (!err && work->parsed_to == 0)
 		err = pg_query(&parse->worker->pg, parse->arena, STMT_IMPORT_PARTITIONS, PG_VALUES(work->no), NULL);
-	import_check_start(&parse->check, &parse->batch);
+	import_check_start(&parse->check, &parse->scratch);
 	return err;
 }
 
@@ -234,7 +271,8 @@ static enum err run(struct parse *parse)
 	if (!err)
 		err = read_rows(parse, &rows);
 	if (!err && parse->job->cancelled) {
-		pg_rollback(&parse->worker->pg);
+		pg_rollback(parse->batches[0].pg);
+		pg_rollback(parse->batches[1].pg);
 		return import_cancelled(parse->worker, parse->arena, parse->job, parse->work);
 	}
 	if (!err && parse->total != parse->work->rows_total + (int64_t)rows)
@@ -251,11 +289,17 @@ enum err import_parse_run(struct worker *worker, struct arena *arena, struct job
 		return err ? err : import_nothing(worker, arena, job);
 	struct parse parse = {.worker = worker, .arena = arena, .job = job, .work = &work, .total = work.rows_total};
 	parse.job_no = json_integer_value(json_object_get(job->args, "no"));
-	arena_init(&parse.batch, BATCH_ARENA);
-	buf_init(&parse.copy, COPY_MAX);
+	arena_init(&parse.scratch, BATCH_ARENA);
+	pg_init(&parse.second, &worker->pg.options);
+	parse.batches[0].pg = &worker->pg;
+	parse.batches[1].pg = &parse.second;
+	for (int i = 0; i < 2; i++)
+		buf_init(&parse.batches[i].copy, COPY_MAX);
 	err = run(&parse);
 	pg_rollback(&worker->pg);
-	buf_release(&parse.copy);
-	arena_release(&parse.batch);
+	pg_close(&parse.second);
+	for (int i = 0; i < 2; i++)
+		buf_release(&parse.batches[i].copy);
+	arena_release(&parse.scratch);
 	return err;
 }

@@ -62,7 +62,7 @@ BEGIN
 		-- A small sample is enough to know that values differ, and a tenth of the time.
 		EXECUTE format('ALTER TABLE tidegate.%I ALTER job_no SET STATISTICS 10, ALTER row_no SET STATISTICS 10', part);
 		IF parent = 'import_row' THEN
-			EXECUTE format('ALTER TABLE tidegate.%I ALTER state SET STATISTICS 10, ALTER vals SET STATISTICS 10', part);
+			EXECUTE format('ALTER TABLE tidegate.%I ALTER state SET STATISTICS 10, ALTER keys SET STATISTICS 10', part);
 		END IF;
 		EXECUTE format('ALTER TABLE tidegate.%I ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', parent, part, p_no);
 	END LOOP;
@@ -73,7 +73,7 @@ END $$;
 CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, vals)', 'import_row_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, keys)', 'import_row_' || p_no);
 	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, action, target_id)', 'import_outcome_' || p_no);
 END $$;
 

@@ -65,6 +65,7 @@ CREATE TABLE tidegate.import_row (
 	row_no int NOT NULL,
 	row_id uuid NOT NULL,    -- version 7, made by the parse; the id of what is inserted for this row
 	state smallint NOT NULL, -- 1 valid, 2 invalid
+	keys text[] NOT NULL,    -- what duplicates are found by, one per dedupe key of the target; before the large columns
 	cells text[] NOT NULL,   -- as they stood in the file
 	vals text[] NOT NULL,    -- normalised, one per field of the target, NULL: nothing
 	issues text[],           -- field:code, errors and warnings

@@ -145,7 +145,7 @@ SELECT tidegate.import_partitions_create($1::bigint);
 SELECT tidegate.import_partitions_drop($1::bigint);
 
 -- name: import_copy
-COPY tidegate.import_row (job_no, row_no, row_id, state, cells, vals, issues) FROM STDIN (FORMAT binary);
+COPY tidegate.import_row (job_no, row_no, row_id, state, keys, cells, vals, issues) FROM STDIN (FORMAT binary);
 
 -- name: import_checkpoint
 SELECT tidegate.import_parse_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::int, $7::int);
@@ -176,14 +176,18 @@ DELETE FROM tidegate.import_lane WHERE job_no = $1::bigint;
 SELECT lane, done_to, last_row FROM tidegate.import_lane WHERE job_no = $1::bigint AND done_to < last_row ORDER BY lane;
 
 -- name: import_mark_in_file
--- Later rows with the value that an earlier valid row has in field $2. A hash over the values, then a join with the few that
+-- Later rows with the value that an earlier valid row has as key $2. A hash over the values, then a join with the few that
 -- repeat: no sort of all rows. $3: the action and $4 the reason they get where nothing was decided yet.
 INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason)
 SELECT $1::bigint, r.row_no, $3::smallint, $4
-FROM (SELECT vals[$2::int] AS value, min(row_no) AS first FROM tidegate.import_row
-      WHERE job_no = $1::bigint AND state = 1 AND vals[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
-JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.vals[$2::int] = d.value AND r.row_no > d.first
+FROM (SELECT keys[$2::int] COLLATE "C" AS value, min(row_no) AS first FROM tidegate.import_row
+      WHERE job_no = $1::bigint AND state = 1 AND keys[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
+JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.keys[$2::int] COLLATE "C" = d.value AND r.row_no > d.first
 ON CONFLICT (job_no, row_no) DO NOTHING;
+
+-- name: import_work_memory
+-- The sets of an import (a hash of every key, joins of all rows) shall not spill to disk at a few hundred thousand rows.
+SELECT set_config('work_mem', '64MB', true);
 
 -- name: import_nested_loops
 -- For the statement above the planner cannot know how few values repeat; a nested loop there takes minutes, so it may not
@@ -220,11 +224,14 @@ SELECT tidegate.import_commit_checkpoint($1::bigint, $2::uuid, $3::interval, $4:
 	$10::bigint, $11::bigint);
 
 -- name: import_slice
--- How the rows of a slice are to end: rows in all, inserts, updates, skips, invalid ones, failures. Primary keys of both partitions.
-SELECT count(*), count(*) FILTER (WHERE r.state = 1 AND o.action IS NULL), count(*) FILTER (WHERE o.action = 2), count(*) FILTER (WHERE o.action = 3),
-       count(*) FILTER (WHERE r.state = 2), count(*) FILTER (WHERE o.action = 5)
-FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
-WHERE r.job_no = $1::bigint AND r.row_no BETWEEN $2::int AND $3::int;
+-- How the rows of a slice are to end: rows in all, inserts, updates, skips, invalid ones, failures. Only valid rows have an
+-- outcome, and those without one are inserts. Primary keys of both partitions.
+WITH r AS (SELECT count(*) AS n, count(*) FILTER (WHERE state = 1) AS valid FROM tidegate.import_row
+           WHERE job_no = $1::bigint AND row_no BETWEEN $2::int AND $3::int),
+     o AS (SELECT count(*) AS n, count(*) FILTER (WHERE action = 2) AS updates, count(*) FILTER (WHERE action = 3) AS skips,
+                  count(*) FILTER (WHERE action = 5) AS failures FROM tidegate.import_outcome
+           WHERE job_no = $1::bigint AND row_no BETWEEN $2::int AND $3::int)
+SELECT r.n, r.valid - o.n, o.updates, o.skips, r.n - r.valid, o.failures FROM r, o;
 
 -- name: import_slice_end
 -- Last row of the next slice of $4 rows after row $2 and up to row $3; null: none is left.

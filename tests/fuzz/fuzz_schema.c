@@ -1,0 +1,97 @@
+/*
+ * Fuzz target: the loader of declarations. What must hold: a refusal has a reason; an accepted declaration has DDL (the
+ * same twice), a fingerprint, its columns as information_schema will show them, and statements for every import target,
+ * in all of which every quote is closed.
+ * Seeds: tests/fuzz/seeds/schema/.
+ */
+#include "core/schema/ddl.h"
+#include "core/schema/statements.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TEXT_MAX = 4 << 20 };
+
+static struct arena arena;
+
+static void must(bool holds)
+{
+	if (!holds)
+		__builtin_trap();
+}
+
+/* Outside of '…' and "…" no quote is left open. Function bodies in $$ are of our own making and follow the same rule. */
+static bool quotes_close(const char *sql)
+{
+	char open = '\0';
+	bool escapes = false;
+	for (const char *p = sql; *p; p++) {
+		if (!open && p[0] == '-' && p[1] == '-') {
+			p += strcspn(p, "\n");
+			if (!*p)
+				break;
+		} else if (!open && (*p == '\'' || *p == '"')) {
+			open = *p;
+			escapes = *p == '\'' && p > sql && p[-1] == 'E';
+		} else if (open && escapes && *p == '\\' && p[1]) {
+			p++;
+		} else if (open && *p == open) {
+			open = '\0'; /* a doubled quote opens at once again */
+			if (escapes && p[1] == '\'')
+				open = *++p;
+		}
+	}
+	return !open;
+}
+
+static void check_text(enum err err, struct buf *text)
+{
+	must(err == OK || err == ERR_TOO_LARGE);
+	must(err || quotes_close(buf_text(text)));
+	buf_clear(text);
+}
+
+static void check_statements(const struct schema_app *app, const struct schema_table *table, struct buf *text)
+{
+	check_text(schema_sql_insert(app, table, text), text);
+	check_text(schema_sql_update(app, table, text), text);
+	check_text(schema_sql_gone(app, table, text), text);
+	for (size_t k = 0; k < table->import->key_count; k++)
+		check_text(schema_sql_match(app, table, k, text), text);
+	enum err err = schema_sql_assignee(app, table, text);
+	if (err != ERR_INVALID)
+		check_text(err, text);
+}
+
+static void check_app(const struct schema_app *app)
+{
+	const struct schema_expectation *columns = NULL;
+	char fingerprint[SCHEMA_DIGEST_SIZE];
+	struct buf text;
+	size_t count = 0, expected = 0;
+	buf_init(&text, TEXT_MAX);
+	check_text(schema_ddl_postgres(app, &text), &text);
+	must(schema_fingerprint(app, fingerprint) == OK && strlen(fingerprint) == SCHEMA_DIGEST_SIZE - 1);
+	must(schema_expect(app, &arena, &columns, &count) == OK);
+	for (size_t t = 0; t < app->table_count; t++) {
+		expected += app->tables[t].column_count;
+		if (app->tables[t].import)
+			check_statements(app, &app->tables[t], &text);
+	}
+	must(count == expected);
+	buf_release(&text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct schema_app *app = NULL;
+	const char *why = NULL;
+	if (arena.cap == 0)
+		arena_init(&arena, 64 << 20);
+	enum err err = schema_load(&arena, size ? (const char *)data : "", size, &app, &why);
+	must(why != NULL && (err == OK) == (app != NULL));
+	must(err == OK || (err == ERR_INVALID && *why) || err == ERR_TOO_LARGE);
+	if (!err)
+		check_app(app);
+	arena_reset(&arena);
+	return 0;
+}
