@@ -63,9 +63,9 @@ $(B)/gen/statements.h $(B)/gen/statements.c &: $(wildcard sql/queries/*.sql) scr
 	@mkdir -p $(B)/gen
 	$(Q)LC_ALL=C awk -v header=$(B)/gen/statements.h -v source=$(B)/gen/statements.c -f scripts/statements.awk $(sort $(wildcard sql/queries/*.sql))
 
-$(B)/gen/embedded.c: $(wildcard sql/migrations/*.sql sql/functions/*.sql) sql/roles.sql scripts/embed.sh
+$(B)/gen/embedded.c: $(wildcard sql/migrations/*.sql sql/functions/*.sql) sql/roles.sql docs/openapi.yaml scripts/embed.sh
 	@mkdir -p $(B)/gen
-	$(Q)scripts/embed.sh sql/roles.sql $(sort $(wildcard sql/migrations/*.sql)) $(sort $(wildcard sql/functions/*.sql)) > $@
+	$(Q)scripts/embed.sh docs/openapi.yaml sql/roles.sql $(sort $(wildcard sql/migrations/*.sql)) $(sort $(wildcard sql/functions/*.sql)) > $@
 
 unit-programs: $(UNIT) $(B)/tests/misreader
 
@@ -92,7 +92,7 @@ clean:
 	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo sample test test-asan lint fuzz fuzz-replay install
+.PHONY: help run stop demo sample test bench test-asan lint fuzz fuzz-replay install
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -120,6 +120,11 @@ GATES ?=
 FUZZ_SECONDS ?= 60
 TRAPS = -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_BUILD = B=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)'
+
+bench: ## numbers against floors and peers of the same run: WHAT="reader import requests upload"
+	@scripts/packages.sh build run bench
+	@$(MAKE) -s --no-print-directory -j$$(nproc) all
+	@exec env TIDEGATE_BUILD='$(B)' bench/bench.sh $(WHAT)
 
 test-asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@exec env TIDEGATE_BUILD=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)' scripts/test

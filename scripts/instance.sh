@@ -97,6 +97,12 @@ stop_all() {
 	stop_one nginx nginx QUIT 10
 	stop_one pool tidegate TERM 40
 	stop_one postgres postgres INT 40
+	# Sockets that had to stand outside (see run.sh).
+	local sockets
+	sockets=$(readlink "$STATE/sockets" || true)
+	if [[ $sockets =~ ^/tmp/tidegate\.[A-Za-z0-9]{6}$ ]] && [ -O "$sockets" ]; then
+		rm -rf "$sockets" "$STATE/sockets"
+	fi
 }
 
 any_running() {

@@ -178,7 +178,7 @@ make_cluster() {
 		shared_buffers = 256MB
 		max_wal_size = 4GB
 		checkpoint_timeout = 15min
-		wal_compression = on
+		wal_compression = lz4
 		random_page_cost = 1.1
 		jit = off
 		timezone = 'UTC'
@@ -417,7 +417,7 @@ restart() {
 # On every way out, also before the end of the start.
 finish() {
 	local status=$? pid
-	trap '' HUP INT TERM
+	trap '' HUP INT TERM PIPE
 	trap - EXIT
 	set +e
 	for pid in "${children[@]}"; do kill "$pid" 2>/dev/null; done
@@ -432,11 +432,11 @@ finish() {
 
 use_run_dir "$(cd "$here" && realpath -m -- "${2:?RUN_DIR}")"
 check
-[ -d "$RUN_DIR" ] || mkdir -p "$RUN_DIR" || fail "The folder $RUN_DIR cannot be made."
+[ -d "$RUN_DIR" ] || mkdir -p "$RUN_DIR" 2>/dev/null || fail "The folder $RUN_DIR cannot be made."
 [ -w "$RUN_DIR" ] || fail "The folder $RUN_DIR cannot be written to."
 take_lock
 trap finish EXIT
-trap 'exit 0' HUP INT TERM
+trap 'exit 0' HUP INT TERM PIPE
 echo $$ >"$RUN_DIR/run.pid"
 make_state
 make_sockets

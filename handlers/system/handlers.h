@@ -8,6 +8,7 @@
 extern const struct route_table system_routes;
 
 enum err system_health(struct request *request, struct response *response);
+enum err system_openapi(struct request *request, struct response *response);
 enum err system_metrics(struct request *request, struct response *response);
 
 /* objects.c: see nginx/tidegate.conf.in */

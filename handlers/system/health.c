@@ -1,11 +1,12 @@
 /*
- * GET /api/health and GET /metrics. `?probe=live` asks nothing of the database: is this process answering? Without it the
+ * GET /api/health, GET /api/openapi.yaml and GET /metrics. `?probe=live` asks nothing of the database: is this process answering? Without it the
  * database, the storage and the queue are looked at too. 200 while it can serve, 503 when it cannot.
  * Must never cost more than one round trip, nor show where things are.
  */
 #include "core/base/clock.h"
 #include "core/base/metrics.h"
 #include "core/base/version.h"
+#include "core/pg/embedded.h"
 #include "handlers/system/handlers.h"
 
 #include <stdio.h>
@@ -74,6 +75,18 @@ enum err system_health(struct request *request, struct response *response)
 	if (checks.down)
 		respond_header(response, "Retry-After", "5");
 	return respond_end(response);
+}
+
+/* The document travels inside the binary: it is that of the program that answers. */
+enum err system_openapi(struct request *request, struct response *response)
+{
+	(void)request;
+	response->status = 200;
+	response->content_type = "application/yaml; charset=utf-8";
+	for (const struct embedded_file *file = embedded_files; file->path; file++)
+		if (text_equal(file->path, "docs/openapi.yaml"))
+			return buf_append_text(&response->body, file->text);
+	return ERR_BUG;
 }
 
 enum err system_metrics(struct request *request, struct response *response)

@@ -3,6 +3,7 @@
 
 static const struct route routes[] = {
     {METHOD_GET, "/api/health", GUARD_OPEN, 0, system_health},
+    {METHOD_GET, "/api/openapi.yaml", GUARD_OPEN, 0, system_openapi},
     {METHOD_GET, "/metrics", GUARD_OPEN, 0, system_metrics},
     {METHOD_GET, "/_internal/object-auth", GUARD_OPEN, 0, object_auth},
     {METHOD_PUT, "/_internal/object", GUARD_OPEN, ROUTE_UPLOAD, object_put},
