@@ -23,7 +23,8 @@ trap stop EXIT
 
 start() {
 	[ ! -e "$dir/run/tokens/admin" ] || return 0
-	scripts/run.sh "$port" "$dir/run" 0 >"$dir/run.log" 2>&1 </dev/null &
+	: >"$dir/run.log"
+	RATE=1000000r/s BURST=1000000 scripts/run.sh "$port" "$dir/run" 0 >>"$dir/run.log" 2>&1 </dev/null &
 	for _ in $(seq 300); do
 		! grep -q '^ready' "$dir/run.log" || break
 		sleep 0.2

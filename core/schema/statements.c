@@ -1,7 +1,7 @@
 /*
  * Generates the set-based statements of an import commit. statements.h shows what they look like.
  * Called once per target at start; the texts are then prepared like any named statement.
- * Never puts a value of a request into SQL: values are $1 to $8, names are quoted, literals come from the declaration.
+ * Never puts a value of a request into SQL: values are $1 to $9, names are quoted, literals come from the declaration.
  */
 #include "core/schema/statements.h"
 
@@ -118,11 +118,14 @@ static void planned_rows(struct buf *out)
 	buf_append_text(out, "tidegate.import_row AS r\nJOIN tidegate.import_outcome AS o ON o.job_no = r.job_no AND o.row_no = r.row_no");
 }
 
-/* Wraps a statement that returns id, before and after in one that also writes the history; closed by history_close. */
+/*
+ * Wraps a statement that returns id, before and after in one that also writes the history; closed by history_close. The
+ * part that nobody reads names the parameters that not every statement uses: PostgreSQL must know their types.
+ */
 static void history_open(struct buf *out, const struct schema_import *import)
 {
-	if (import->history)
-		buf_append_text(out, "WITH changed AS (\n");
+	buf_append_text(out, "WITH given AS (SELECT $5::uuid, $6::text, $7::text, $8::text, $9::text)");
+	buf_append_text(out, import->history ? ", changed AS (\n" : "\n");
 }
 
 static void history_close(struct buf *out, const struct schema_app *app, const struct schema_table *table, const char *event, bool images)

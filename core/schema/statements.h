@@ -2,7 +2,7 @@
  * The statements of an import commit, generated from a target table. Every text has this shape (crm.lead, shortened):
  *
  * schema_sql_insert: valid rows of a slice that nothing else was decided about, in file order, with their history.
- *     WITH changed AS (
+ *     WITH given AS (SELECT $5::uuid, $6::text, …), changed AS (
  *     INSERT INTO "crm"."lead" ("id", "space", "external_id", …, "status", …, "import_job_id")
  *     SELECT r.row_id, $4::text, r.vals[1], …, coalesce(r.vals[12], $7::text, 'new'), …, $5::uuid
  *     FROM tidegate.import_row AS r
@@ -15,7 +15,7 @@
  *   table takes only what exists there (ref15); anything else becomes null instead of failing the slice.
  *
  * schema_sql_update: rows whose planned action is 2. A cell that is absent or empty never erases what is stored.
- *     WITH changed AS (UPDATE "crm"."lead" AS t SET "external_id" = coalesce(r.vals[1], t."external_id"), …, "updated_at" = now()
+ *     WITH given AS (…), changed AS (UPDATE "crm"."lead" AS t SET "external_id" = coalesce(r.vals[1], t."external_id"), …, "updated_at" = now()
  *     FROM … WHERE … o.action = 2 AND b."id" = o.target_id AND t."id" = b."id"
  *     RETURNING t."id" AS target_id, to_jsonb(b) AS before_data, to_jsonb(t) AS after_data) INSERT INTO "crm"."lead_history" …
  *   No default is applied and no field marked keep is written. The plan must name a target at most once per slice.

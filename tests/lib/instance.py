@@ -25,6 +25,8 @@ import uuid
 import psycopg
 import requests
 
+import openapi
+
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPOSITORY, os.environ.get("TIDEGATE_BUILD", "build"))
 ROOT = os.geteuid() == 0
@@ -360,7 +362,11 @@ class Instance:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         url = path if path.startswith("https://") else self.url + path
-        return self.session.request(method, url, json=json, data=data, headers=headers, timeout=timeout, allow_redirects=False)
+        answer = self.session.request(method, url, json=json, data=data, headers=headers, timeout=timeout, allow_redirects=False)
+        if url.startswith(self.url):
+            kind = answer.headers.get("Content-Type", "")
+            openapi.check(method, url[len(self.url):], answer.status_code, kind, answer.json() if "json" in kind and answer.content else None)
+        return answer
 
     def raw(self, request, timeout=20):
         """Sends bytes as they are over TLS and reads until the server closes."""
