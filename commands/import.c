@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 250, BAR_WIDTH = 28 };
+enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 100, BAR_WIDTH = 28 };
 
 struct importing {
 	struct api_client client;

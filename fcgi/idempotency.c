@@ -41,7 +41,9 @@ enum err idempotency_begin(struct request *request, struct response *response, c
 		return refuse_field(response, PROBLEM_INVALID_FIELD, "idempotencyKey", "1 to 255 bytes of UTF-8");
 	}
 	ret->key = key;
-	ret->route = arena_printf(request->arena, "%d %s", (int)route->method, route->pattern);
+	/* the whole path: the same key and body for another job is another request */
+	const char *target = request_param(request, "REQUEST_URI");
+	ret->route = arena_printf(request->arena, "%d %.*s", (int)route->method, (int)strcspn(target, "?"), target);
 	if (!ret->route)
 		return ERR_TOO_LARGE;
 	sha256_hex(request->body.p ? request->body.p : "", request->body.n, ret->body_sha256);

@@ -10,7 +10,7 @@
 struct idempotency {
 	const char *key;   /* NULL: the client sent none */
 	bool replayed;     /* the response was filled from the first answer (or is a refusal): do not run the handler */
-	const char *route; /* method and pattern */
+	const char *route; /* method and path */
 	char body_sha256[SHA256_HEX_SIZE];
 };
 

@@ -21,7 +21,7 @@ enum err import_begin(struct worker *worker, struct arena *arena, struct job *jo
 	int64_t number = json_integer_value(json_object_get(job->args, "no"));
 	const char *no = pg_number(arena, number);
 	*ret_go = false;
-	enum err err = pg_query(&worker->pg, arena, STMT_IMPORT_START, PG_VALUES(job->id_text, job->token, no, from, status), &rows);
+	enum err err = pg_query(&worker->pg, arena, STMT_IMPORT_START, PG_VALUES(job->id_text, job->token, job->lease, no, from, status), &rows);
 	if (err || rows.count == 0)
 		return err;
 	*ret = (struct import_work){

@@ -56,7 +56,7 @@ enum err import_put_mapping(struct request *request, struct response *response)
 	if (!lock(request, response, &id, &rows, &err))
 		return err;
 	if (!in(pg_text(&rows, 0, LOCK_STATUS), allowed))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	const char *no = pg_text(&rows, 0, LOCK_NO);
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&rows, 0, LOCK_TARGET));
 	if (!target)
@@ -73,6 +73,8 @@ enum err import_put_mapping(struct request *request, struct response *response)
 		err = pg_query(pg, request->arena, STMT_IMPORT_SET_OVERRIDES, PG_VALUES(no, change.overrides), NULL);
 	if (!err && change.overrides)
 		err = queue(request, no, "inspecting", "import.inspect");
+	else if (!err && change.mapping && text_equal(pg_text(&rows, 0, LOCK_STATUS), "ready")) /* the rows were made by another mapping */
+		err = pg_query(pg, request->arena, STMT_IMPORT_MOVE, PG_VALUES(no, "mapping"), NULL);
 	return err ? err : import_answer(request, response, id, change.overrides ? 202 : 200);
 }
 
@@ -86,7 +88,7 @@ enum err import_parse(struct request *request, struct response *response)
 		return err;
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&rows, 0, LOCK_TARGET));
 	if (!in(pg_text(&rows, 0, LOCK_STATUS), allowed))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	if (!target)
 		return ERR_BUG;
 	if (!mapping_complete(target->table, pg_text(&rows, 0, LOCK_MAPPING)))
@@ -108,7 +110,7 @@ enum err import_commit(struct request *request, struct response *response)
 		return err;
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&rows, 0, LOCK_TARGET));
 	if (!text_equal(pg_text(&rows, 0, LOCK_STATUS), "ready"))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	if (!target)
 		return ERR_BUG;
 	err = commit_options_read(request, response, target, &options);
@@ -133,7 +135,7 @@ enum err import_cancel(struct request *request, struct response *response)
 	if (!lock(request, response, &id, &rows, &err))
 		return err;
 	if (in(pg_text(&rows, 0, LOCK_STATUS), ended))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	const char *job = pg_text(&rows, 0, LOCK_QUEUE_JOB);
 	bool in_hands = false;
 	if (job) {
@@ -154,8 +156,8 @@ enum err import_retry(struct request *request, struct response *response)
 	static const struct {
 		const char *failed_in, *status, *kind;
 	} resumes[] = {
-	    {"pending", "inspecting", "import.inspect"}, {"inspecting", "inspecting", "import.inspect"}, {"mapping", "inspecting", "import.inspect"},
-	    {"queued", "queued", "import.parse"},        {"parsing", "queued", "import.parse"},          {"importing", "importing", "import.commit"},
+	    {"pending", "inspecting", "import.inspect"}, {"inspecting", "inspecting", "import.inspect"}, {"queued", "queued", "import.parse"},
+	    {"parsing", "queued", "import.parse"},       {"importing", "importing", "import.commit"},
 	};
 	const char *id;
 	struct pg_rows rows;
@@ -164,16 +166,16 @@ enum err import_retry(struct request *request, struct response *response)
 		return err;
 	const char *no = pg_text(&rows, 0, LOCK_NO), *failed_in = pg_text(&rows, 0, LOCK_FAILED_IN);
 	if (!in(pg_text(&rows, 0, LOCK_STATUS), allowed))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_RESUME, PG_VALUES(no), NULL);
 	for (size_t i = 0; !err && i < sizeof(resumes) / sizeof(resumes[0]); i++)
 		if (text_equal(resumes[i].failed_in, failed_in)) {
 			err = queue(request, no, resumes[i].status, resumes[i].kind);
 			return err ? err : import_answer(request, response, id, 202);
 		}
-	/* cancelled while it was ready: nothing was under way, it is ready again */
+	/* cancelled in mapping or when it was ready: nothing was under way, it is there again */
 	if (!err)
-		err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_MOVE, PG_VALUES(no, "ready"), NULL);
+		err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_MOVE, PG_VALUES(no, failed_in), NULL);
 	return err ? err : import_answer(request, response, id, 202);
 }
 
@@ -188,7 +190,7 @@ enum err import_delete(struct request *request, struct response *response)
 	if (!lock(request, response, &id, &rows, &err))
 		return err;
 	if (in(pg_text(&rows, 0, LOCK_STATUS), busy))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "status", pg_text(&rows, 0, LOCK_STATUS));
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	const char *no = pg_text(&rows, 0, LOCK_NO), *report = import_report_key(request->arena, request->scope.space, id);
 	/* Keys hold no quote, comma or brace (store.h): they can stand in an array literal as they are. */
 	const char *objects = report ? arena_printf(request->arena, "{%s,%s}", pg_text(&rows, 0, LOCK_OBJECT), report) : NULL;

@@ -140,6 +140,8 @@ static const char *action_name(const struct pg_rows *rows, int row)
 	int64_t action = pg_i64(rows, row, 5);
 	if (pg_i64(rows, row, 4) == 2)
 		return "invalid";
+	if (pg_bool(rows, row, 7))
+		return "cancelled";
 	return action >= 0 && action < 8 ? names[action] : "import";
 }
 
@@ -191,14 +193,17 @@ enum err import_rows(struct request *request, struct response *response)
 		return OK;
 	if (state && !known_state(state))
 		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed or cancelled");
-	enum err err = pg_query(pg, request->arena, STMT_IMPORT_LOCK, PG_VALUES(id), &job);
+	enum err err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_FIND, PG_VALUES(id), &job);
 	if (err || job.count == 0)
 		return err ? err : refuse(response, PROBLEM_NOT_FOUND);
-	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&job, 0, 2));
+	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&job, 0, 1));
 	if (!target)
 		return ERR_BUG;
-	err = pg_query(pg, request->arena, STMT_IMPORT_ROWS,
-	               PG_VALUES(pg_text(&job, 0, 0), state, pg_number(request->arena, cursor), pg_number(request->arena, limit + 1)), &rows);
+	bool stopped = text_equal(pg_text(&job, 0, 2), "cancelled") || text_equal(pg_text(&job, 0, 2), "failed");
+	err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_ROWS,
+	              PG_VALUES(pg_text(&job, 0, 0), state, pg_number(request->arena, cursor), pg_number(request->arena, limit + 1),
+	                        stopped ? "true" : "false"),
+	              &rows);
 	if (err)
 		return err;
 	bool more = rows.count > limit;

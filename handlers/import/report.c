@@ -18,6 +18,7 @@ struct report {
 	struct arena page;
 	struct buf out;
 	char delimiter;
+	bool own; /* the file is a report itself: its last two columns are replaced */
 	int fd;
 	int64_t rows;
 };
@@ -92,6 +93,8 @@ static enum err write_row(struct report *report, const struct pg_rows *rows, int
 		err = json_parse(&report->page, text, strlen(text), &issues, NULL);
 	if (err)
 		return ERR_BUG;
+	for (int i = 0; report->own && i < 2; i++)
+		json_array_remove(cells, columns);
 	size_t width = json_array_size(cells) > columns ? json_array_size(cells) : columns;
 	for (size_t c = 0; c < width; c++) {
 		if (c)
@@ -155,10 +158,9 @@ static enum err fill(struct report *report)
 		return ERR_BUG;
 	report->delimiter = (char)(pg_text(&head, 0, 1) ? pg_text(&head, 0, 1)[0] : ',');
 	size_t count = json_array_size(columns);
-	bool own = false;
-	if (count >= 2)
-		own = text_equal(json_text(json_array_get(columns, count - 1), "name"), ERROR_FILE_REASONS);
-	for (int i = 0; own && i < 2; i++)
+	report->own = count >= 2 && text_equal(json_text(json_array_get(columns, count - 2), "name"), ERROR_FILE_ROW) &&
+	              text_equal(json_text(json_array_get(columns, count - 1), "name"), ERROR_FILE_REASONS);
+	for (int i = 0; report->own && i < 2; i++)
 		json_array_remove(columns, --count);
 	err = write_head(report, columns);
 	if (!err)

@@ -10,7 +10,7 @@ static const struct route routes[] = {
     {METHOD_DELETE, "/api/import/jobs/{id}", GUARD_ADMIN, ROUTE_TRANSACTION, import_delete},
     {METHOD_PUT, "/api/import/jobs/{id}/mapping", GUARD_ADMIN, ROUTE_JSON | ROUTE_TRANSACTION, import_put_mapping},
     {METHOD_POST, "/api/import/jobs/{id}/parse", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_parse},
-    {METHOD_GET, "/api/import/jobs/{id}/rows", GUARD_ADMIN, ROUTE_TRANSACTION, import_rows},
+    {METHOD_GET, "/api/import/jobs/{id}/rows", GUARD_ADMIN, 0, import_rows},
     {METHOD_POST, "/api/import/jobs/{id}/commit", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_commit},
     {METHOD_POST, "/api/import/jobs/{id}/cancel", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_cancel},
     {METHOD_POST, "/api/import/jobs/{id}/retry", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_retry},

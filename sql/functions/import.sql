@@ -78,12 +78,12 @@ BEGIN
 END $$;
 
 -- A worker starts (or goes on with) a phase of an import. Raises TGLST when the lease is lost. Returns the row.
-CREATE OR REPLACE FUNCTION tidegate.import_start(p_job bigint, p_token uuid, p_no bigint, p_from text, p_status text)
+CREATE OR REPLACE FUNCTION tidegate.import_start(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_from text, p_status text)
 RETURNS SETOF tidegate.import_job LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	j tidegate.import_job;
 BEGIN
-	PERFORM tidegate.job_beat(p_job, p_token, interval '60 seconds', NULL);
+	PERFORM tidegate.job_beat(p_job, p_token, p_lease, NULL);
 	SELECT * INTO j FROM tidegate.import_job WHERE no = p_no FOR UPDATE;
 	IF NOT FOUND OR j.status NOT IN (p_from, p_status) THEN
 		RETURN;
@@ -142,7 +142,7 @@ BEGIN
 	PERFORM tidegate.import_move_to(p_no, p_status);
 	UPDATE tidegate.import_job
 	SET error_code = p_error,
-	    rows_cancelled = CASE WHEN j.status = 'importing' THEN rows_total - rows_invalid - rows_inserted - rows_updated - rows_skipped - rows_failed ELSE 0 END
+	    rows_cancelled = rows_total - rows_invalid - rows_inserted - rows_updated - rows_skipped - rows_failed
 	WHERE no = p_no;
 END $$;
 

@@ -1,6 +1,6 @@
 -- Spreadsheet imports. import_job is the thing people see; import_row is what the file said, one row per source row,
 -- never changed by a commit; import_outcome holds only what is not the rule (a valid row is inserted, an invalid one
--- is not): updates, skips, failures, cancellations.
+-- is not): updates, skips, failures.
 
 CREATE TABLE tidegate.import_job (
 	id uuid PRIMARY KEY,
@@ -75,7 +75,7 @@ CREATE TABLE tidegate.import_row (
 CREATE TABLE tidegate.import_outcome (
 	job_no bigint NOT NULL,
 	row_no int NOT NULL,
-	action smallint NOT NULL, -- 2 update, 3 skip, 5 failed, 6 cancelled, 7 marked at the end of the parse (1 insert and 4 invalid are the rule: not stored)
+	action smallint NOT NULL, -- 2 update, 3 skip, 5 failed, 7 marked at the end of the parse (1 insert, 4 invalid and 6 cancelled follow from row and lane: not stored)
 	target_id uuid,           -- of an update or a skip: the existing record
 	reason text COLLATE "C",
 	PRIMARY KEY (job_no, row_no)
@@ -98,7 +98,7 @@ CREATE TABLE tidegate.import_move (
 );
 INSERT INTO tidegate.import_move VALUES
 	('pending', 'inspecting'), ('inspecting', 'mapping'), ('mapping', 'inspecting'), ('mapping', 'queued'), ('ready', 'queued'),
-	('ready', 'inspecting'), ('queued', 'parsing'), ('parsing', 'ready'), ('ready', 'importing'), ('importing', 'completed'),
+	('ready', 'inspecting'), ('ready', 'mapping'), ('queued', 'parsing'), ('parsing', 'ready'), ('ready', 'importing'), ('importing', 'completed'),
 	('pending', 'failed'), ('inspecting', 'failed'), ('queued', 'failed'), ('parsing', 'failed'), ('importing', 'failed'),
 	('pending', 'cancelled'), ('inspecting', 'cancelled'), ('mapping', 'cancelled'), ('queued', 'cancelled'), ('parsing', 'cancelled'),
 	('ready', 'cancelled'), ('importing', 'cancelled'),
@@ -118,6 +118,10 @@ CREATE TABLE tidegate.import_mapping (
 );
 
 ALTER TABLE tidegate.import_job ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tidegate.import_lane ENABLE ROW LEVEL SECURITY;
+CREATE POLICY api ON tidegate.import_lane TO tidegate_api
+	USING (EXISTS (SELECT FROM tidegate.import_job j WHERE j.no = job_no AND j.space = current_setting('tidegate.space', true)));
+CREATE POLICY worker ON tidegate.import_lane TO tidegate_worker USING (true);
 ALTER TABLE tidegate.import_mapping ENABLE ROW LEVEL SECURITY;
 CREATE POLICY api ON tidegate.import_job TO tidegate_api USING (space = current_setting('tidegate.space', true));
 CREATE POLICY api ON tidegate.import_mapping TO tidegate_api USING (space = current_setting('tidegate.space', true));
@@ -137,4 +141,5 @@ CREATE VIEW tidegate.import_outcome_of_space WITH (security_barrier) AS
 GRANT SELECT ON tidegate.import_row_of_space, tidegate.import_outcome_of_space TO tidegate_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.import_row, tidegate.import_outcome TO tidegate_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.import_lane TO tidegate_worker;
+GRANT SELECT ON tidegate.import_lane TO tidegate_api;
 GRANT SELECT ON tidegate.import_move TO tidegate_api, tidegate_worker;

@@ -51,6 +51,10 @@ WHERE space = current_setting('tidegate.space') AND ($1::text IS NULL OR status 
   AND ($3::bigint IS NULL OR (created_at, id) < (timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid))
 ORDER BY created_at DESC, id DESC LIMIT $5::int;
 
+-- name: import_find
+-- What listing the rows of a job needs; no lock. Primary key.
+SELECT no, target, status FROM tidegate.import_job WHERE id = $1::uuid;
+
 -- name: import_lock
 -- The parts of a job that a change needs, under its row lock.
 SELECT no, status, target, columns, mapping, format, queue_job, parsed, failed_in, fingerprint, planned, report_key, object_key
@@ -107,21 +111,24 @@ SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint
 	'remove:' || $1, NULL);
 
 -- name: import_rows
--- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed, or null for all.
+-- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed,
+-- cancelled, or null for all. $5: the commit was stopped, so valid rows that no lane has reached are cancelled.
 SELECT r.row_no AS "rowNumber", to_json(r.cells) AS raw, to_json(r.vals) AS _vals, to_json(r.issues) AS _issues, r.state AS _state, o.action AS _action,
-       o.reason AS _reason
+       o.reason AS _reason, x.unreached AS _unreached
 FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
+     CROSS JOIN LATERAL (SELECT $5::boolean AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
+       WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS unreached) x
 WHERE r.job_no = $1::bigint AND r.row_no > $3::int
   AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
-      WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database') WHEN 'skipped' THEN o.action = 3 WHEN 'updated' THEN o.action = 2
-      WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN o.action = 6 ELSE true END
+      WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database') WHEN 'skipped' THEN o.action = 3 AND NOT x.unreached WHEN 'updated' THEN o.action = 2 AND NOT x.unreached
+      WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN x.unreached ELSE true END
 ORDER BY r.row_no LIMIT $4::int;
 
 -- name: import_start
--- $4 the status it comes from, $5 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
+-- $5 the status it comes from, $6 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
 SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
        assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns)
-FROM tidegate.import_start($1::bigint, $2::uuid, $3::bigint, $4, $5);
+FROM tidegate.import_start($1::bigint, $2::uuid, $3::interval, $4::bigint, $5, $6);
 
 -- name: import_file
 SELECT file_size, file_hash FROM tidegate.import_job WHERE no = $1::bigint;

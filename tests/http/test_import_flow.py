@@ -196,8 +196,7 @@ def test_repeats_in_the_file_come_in_once(space):
     assert [row["rowNumber"] for row in space.rows(state["id"], "duplicate")] == [4, 6, 8]
     counts = space.commit(state["id"], "update")["counts"]
     assert (counts["inserted"], counts["skipped"], counts["invalid"], counts["updated"]) == (4, 3, 1, 0)
-    assert [name for name, in space.leads("first_name")] == ["First", "Later", "Phone", "Id"] or \
-        sorted(name for name, in space.leads("first_name")) == ["First", "Id", "Later", "Phone"]
+    assert sorted(name for name, in space.leads("first_name")) == ["First", "Id", "Later", "Phone"], "expected the first row of each contact"
 
 
 def test_deleted_leads_and_other_spaces_are_no_duplicates(space):
@@ -220,7 +219,7 @@ def test_all_to_one_user(space):
     space.add_profile("vera")
     state = space.imported(people(3), assignment={"mode": "single", "userId": "vera"})
     assert state["assignment"] == {"mode": "single", "userId": "vera"}
-    assert space.leads("DISTINCT assigned_to, email")[0][0] == "vera" and all(user == "vera" for user, in space.leads("assigned_to"))
+    assert space.leads("assigned_to") == [("vera",)] * 3
 
 
 def test_nobody_unless_the_file_says_so(space):
@@ -292,7 +291,7 @@ def test_history_is_paged_and_filtered(space):
         return sorted(item["fileName"] for item in space.api("GET", f"{JOBS}?{query}").json()["items"])
     assert found("q=SALON") == ["Salon de Lyon.csv", "salon de nice.csv"]
     assert found("q=%25_") == ["100%_web.csv"], "expected % and _ to stand for themselves"
-    assert found("q=%C3%A9t") == [] or found("q=%C3%A9t") == ["Été.csv"]
+    assert found("q=%C3%A9t%C3%A9") == ["Été.csv"]
     assert found("status=ready") == ["salon de nice.csv"] and found("status=failed") == ["header.csv"]
     assert found("status=mapping&q=salon") == ["Salon de Lyon.csv"]
     assert found("q=nothing") == []
@@ -463,8 +462,7 @@ def test_overrides_inspect_the_file_again(space):
     override(headerRow=2)
     space.parse(job)
     space.commit(job)
-    assert space.leads("last_name, email, phone") == [("André", "a@example.com", "+33612345679"), ("Müller", "m@example.com", "+33612345678")] or \
-        sorted(space.leads("last_name, email, phone")) == [("André", "a@example.com", "+33612345679"), ("Müller", "m@example.com", "+33612345678")]
+    assert space.leads("last_name, email, phone") == [("André", "a@example.com", "+33612345679"), ("Müller", "m@example.com", "+33612345678")]
 
 
 def test_an_override_after_the_parse_starts_over(space):
@@ -481,8 +479,8 @@ def test_an_override_after_the_parse_starts_over(space):
 def test_a_mapping_changed_after_the_parse_is_what_gets_imported(space):
     job = space.parsed(people(2))["id"]
     space.call(job, "mapping", 200, "PUT", {"columns": {"1": None, "3": "lastName"}})
-    if space.get(job)["status"] != "ready":
-        space.parse(job)
+    space.refused(job, "commit", 409, "wrong_state")
+    space.parse(job)
     space.commit(job)
     assert {name for name, in space.leads("last_name")} == {"SNCF"}, "expected the mapping that the user saw last, not the one of an earlier parse"
 
@@ -635,10 +633,10 @@ def test_delete_takes_rows_file_and_report_and_leaves_leads(space):
 def test_cancel_while_nothing_runs_is_at_once(space):
     job = space.inspected(people(3))["id"]
     assert space.call(job, "cancel")["status"] == "cancelled"
-    assert space.call(job, "retry")["status"] in ("mapping", "inspecting")
-    space.wait(job, "mapping")
+    assert space.call(job, "retry")["status"] == "mapping"
     space.parse(job)
     assert space.call(job, "cancel")["status"] == "cancelled"
+    assert space.ledger(job)["counts"]["cancelled"] == 3, "expected the rows of a cancelled import to end as cancelled"
     assert space.call(job, "retry")["status"] == "ready", "expected an import that was ready to be ready again"
     assert space.commit(job)["counts"]["inserted"] == 3
 
@@ -669,6 +667,7 @@ def test_a_parse_is_cancelled_and_goes_on(fine, sample):
     assert 2000 <= state["counts"]["total"] < 20000, f"expected the parse to stop in the middle, got {state['counts']}"
     before = fine.gate.sql("SELECT row_no, row_id FROM tidegate.import_row WHERE job_no = %s", fine.number(job))
     assert len(before) == state["counts"]["total"] and not fine.leads()
+    fine.ledger(job)
     fine.call(job, "retry")
     fine.wait(job, "ready")
     after = dict(fine.gate.sql("SELECT row_no, row_id FROM tidegate.import_row WHERE job_no = %s", fine.number(job)))
@@ -750,7 +749,7 @@ def test_calls_in_the_wrong_state_are_409_and_change_nothing(space, state):
         if state in states:
             continue
         problem = space.refused(job, what, 409, "wrong_state", method, {} if method != "DELETE" else None)
-        assert problem["status"] == 409 and state in str(problem), f"expected the state {state} to be named, got {problem}"
+        assert problem["state"] == state, f"expected the state {state} to be named, got {problem}"
         assert space.gate.sql("SELECT j::text FROM tidegate.import_job j WHERE id = %s", job) == row, f"expected {method} {what} to change nothing"
 
 
