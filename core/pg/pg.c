@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BACK_OFF_MIN_MS = 100, BACK_OFF_MAX_MS = 5000 };
+enum { BACK_OFF_MIN_MS = 100, BACK_OFF_MAX_MS = 1000 };
 
 void pg_init(struct pg *pg, const struct pg_options *options)
 {

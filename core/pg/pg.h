@@ -7,7 +7,7 @@
  *   tidegate.sub, tidegate.space, tidegate.role. pg_call sets it and runs one statement in one round trip and one
  *   implicit transaction; pg_begin opens a transaction under it.
  * - A lost connection fails the call with ERR_UNAVAILABLE; the next call connects again, with back-off (100 ms
- *   doubling to 5 s) so that a restarting server is not stormed.
+ *   doubling to 1 s) so that a restarting server is not stormed.
  * - Rows belong to the arena of the call.
  *
  * Life cycle: pg_init, calls, pg_close.

@@ -49,7 +49,7 @@ static int open_parent(const struct config *config, const char *key, bool make, 
 	for (const char *slash; at >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
 		snprintf(segment, sizeof(segment), "%.*s", (int)(slash - p), p);
 		int next = openat(at, segment, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (next < 0 && errno == ENOENT && make && (mkdirat(at, segment, 0750) == 0 || errno == EEXIST)) {
+		if (next < 0 && errno == ENOENT && make && (mkdirat(at, segment, 0770) == 0 || errno == EEXIST)) {
 			fsync(at);
 			next = openat(at, segment, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		}

@@ -231,6 +231,11 @@ static enum err finish(struct parse *parse)
 		               PG_VALUES(work->no, pg_text(&counts, 0, 0), pg_text(&counts, 0, 1), pg_text(&warnings, 0, 0)), NULL);
 	if (!err)
 		err = import_make_report(parse->worker, arena, work);
+	/* The import is locked by now: a cancel came before and is seen here, or it comes after and finds the import ready. */
+	if (!err)
+		err = job_beat(parse->worker, arena, parse->job);
+	if (!err && parse->job->cancelled)
+		return OK;
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MOVE, PG_VALUES(work->no, "ready"), NULL);
 	if (!err)
@@ -270,14 +275,15 @@ static enum err run(struct parse *parse)
 	enum err err = prepare(parse);
 	if (!err)
 		err = read_rows(parse, &rows);
-	if (!err && parse->job->cancelled) {
-		pg_rollback(parse->batches[0].pg);
-		pg_rollback(parse->batches[1].pg);
-		return import_cancelled(parse->worker, parse->arena, parse->job, parse->work);
-	}
-	if (!err && parse->total != parse->work->rows_total + (int64_t)rows)
+	if (!err && !parse->job->cancelled && parse->total != parse->work->rows_total + (int64_t)rows)
 		return job_refuse(parse->job, "ledger_mismatch");
-	return err ? err : finish(parse);
+	if (!err && !parse->job->cancelled)
+		err = finish(parse);
+	if (err || !parse->job->cancelled)
+		return err;
+	pg_rollback(parse->batches[0].pg);
+	pg_rollback(parse->batches[1].pg);
+	return import_cancelled(parse->worker, parse->arena, parse->job, parse->work);
 }
 
 enum err import_parse_run(struct worker *worker, struct arena *arena, struct job *job)
