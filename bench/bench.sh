@@ -138,12 +138,13 @@ peer_nginx() { # the same nginx, one more server block: kept connections, which 
 bench_requests() {
 	start
 	local job health row peer_health peer_row
-	[ -d bench/peer/node_modules ] || (cd bench/peer && npm install --no-package-lock --no-audit --no-fund --silent)
+	cp -r bench/peer "$dir/peer"
+	(cd "$dir/peer" && npm install --no-package-lock --no-audit --no-fund --silent)
 	"$TIDEGATE_BUILD/sample" 100 3 >"$dir/100.csv"
 	import_once "$dir/100.csv" >/dev/null
 	job=$(psql -qXAtc 'SELECT id FROM tidegate.import_job ORDER BY created_at DESC LIMIT 1')
 	PEER_SECRET=$(cat "$dir/run/state/secrets/jwt_secret" 2>/dev/null || sed -n 's/^jwt_secret = //p' "$dir/run/state/tidegate.ini") \
-		PEER_DATABASE="postgresql://postgres:$PGPASSWORD@localhost/tidegate?host=$PGHOST" node bench/peer/server.js "$peer_port" 2 >"$dir/peer.log" 2>&1 &
+		PEER_DATABASE="postgresql://postgres:$PGPASSWORD@localhost/tidegate?host=$PGHOST" node "$dir/peer/server.js" "$peer_port" 2 >"$dir/peer.log" 2>&1 &
 	peer=$!
 	peer_nginx
 	sleep 2

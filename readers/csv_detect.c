@@ -147,7 +147,12 @@ static enum err score_dialect(struct arena *scratch, struct str sample, const st
 		if (!record.empty)
 			tally_record(&tally, &csv, &record);
 	}
-	*ret = step == CSV_TOO_MANY_COLUMNS ? 0 : score_of(&tally);
+	if (step == CSV_TOO_MANY_COLUMNS) { /* one wide row, so that its delimiter is still found and the file refused for it */
+		tally.widths[WIDTHS]++;
+		tally.cells++;
+		tally.typed++;
+	}
+	*ret = score_of(&tally);
 	if (dialect->delimiter == ',' && commas_are_decimal(sample))
 		*ret = 0;
 	return OK;

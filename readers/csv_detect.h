@@ -30,6 +30,7 @@ struct csv_layout {
 	uint64_t records;    /* in the sample after the directive */
 	uint64_t data_rows;  /* of these, after the header and not empty */
 	uint64_t bytes;      /* they take */
+	bool too_many;       /* columns, in a row of the sample: nothing after it can be read */
 };
 
 /* A code when these first bytes are no text (not_a_text_file, looks_like_xlsx, looks_like_xls), else NULL. */

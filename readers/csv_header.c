@@ -24,6 +24,7 @@ struct survey {
 	size_t widths[CSV_COLUMNS_MAX + 1];
 	size_t filled_max; /* last column that holds anything */
 	uint64_t records, rows;
+	bool too_many; /* columns, at a row that ends the survey */
 };
 
 static size_t filled_width(const struct csv_record *record)
@@ -52,6 +53,12 @@ static size_t usual_width(const struct survey *survey)
 	return best;
 }
 
+static size_t data_width(const struct survey *survey)
+{
+	size_t usual = usual_width(survey);
+	return usual < survey->filled_max ? usual : survey->filled_max;
+}
+
 /* Widths of all records of the sample. The last one does not count when it may be cut. */
 static enum err survey_sample(struct arena *scratch, struct str sample, bool whole, const struct csv_dialect *dialect, struct survey *survey)
 {
@@ -60,7 +67,8 @@ static enum err survey_sample(struct arena *scratch, struct str sample, bool who
 	enum err err = csv_open_sample(&csv, scratch, sample, dialect);
 	if (err)
 		return err;
-	while (csv_next(&csv, &record) == CSV_RECORD) {
+	enum csv_step step;
+	while ((step = csv_next(&csv, &record)) == CSV_RECORD) {
 		bool cut = !whole && csv.start + csv.consumed == csv.filled && survey->records;
 		if (cut)
 			break;
@@ -73,6 +81,7 @@ static enum err survey_sample(struct arena *scratch, struct str sample, bool who
 		if (filled > survey->filled_max)
 			survey->filled_max = filled;
 	}
+	survey->too_many = step == CSV_TOO_MANY_COLUMNS;
 	return OK;
 }
 
@@ -177,9 +186,8 @@ static enum err count_rows(struct arena *scratch, struct str sample, const struc
 		if (record.number == layout->header_row)
 			layout->columns = filled_width(&record);
 	}
-	size_t usual = usual_width(survey), data = usual < survey->filled_max ? usual : survey->filled_max;
-	if (layout->columns < data)
-		layout->columns = data;
+	if (layout->columns < data_width(survey))
+		layout->columns = data_width(survey);
 	layout->has_header = layout->header_row > 0;
 	layout->data_rows = survey->rows - (before < survey->rows ? before : survey->rows);
 	layout->records = survey->records;
@@ -194,7 +202,8 @@ enum err csv_detect_header(struct arena *scratch, struct str sample, bool whole,
 	if (err)
 		return err;
 	layout->header_row = wished_row > 0 ? (uint64_t)wished_row : 0;
-	if (wished_row == CSV_HEADER_AUTO)
-		err = find_header(scratch, sample, usual_width(&survey), layout);
+	layout->too_many = survey.too_many;
+	if (wished_row == CSV_HEADER_AUTO) /* columns that are empty in every row do not make a row less full */
+		err = find_header(scratch, sample, data_width(&survey), layout);
 	return err ? err : count_rows(scratch, sample, &survey, layout);
 }

@@ -127,7 +127,10 @@ static enum err detect(struct csv_reader *r, const char **ret_code)
 	enum err err = take_sample(r, ret_code);
 	if (err || *ret_code)
 		return err;
-	return csv_detect(&r->scratch, r->source.text, r->source.whole, &wish, &r->source.layout);
+	err = csv_detect(&r->scratch, r->source.text, r->source.whole, &wish, &r->source.layout);
+	if (!err && r->source.layout.too_many)
+		*ret_code = "too_many_columns";
+	return err;
 }
 
 /* ---- the file as a stream of records ---- */

@@ -4,7 +4,9 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 mode=$1 build=$2 seconds=${3:-60}
-export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "fuzz.sh: FUZZ_SECONDS must be a number from 1" >&2; exit 2; }
+# Freed blocks are kept from reuse for 16 MB only: with the usual 256 MB every input would work on fresh pages.
+export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 

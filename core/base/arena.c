@@ -10,6 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Under AddressSanitizer bytes that nobody was given are poisoned, so that a use past the end or after a reset is seen. */
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(bytes, size) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(bytes, size) ((void)0)
+#endif
+
 enum { FIRST_BLOCK = 8 << 10, BIG_BLOCK = 256 << 10 };
 
 struct arena_block {
@@ -47,8 +55,10 @@ static void run_cleanups(struct arena *arena)
 
 static void wipe_block(const struct arena *arena, struct arena_block *block)
 {
-	if (arena->wipe)
+	if (arena->wipe) {
+		ASAN_UNPOISON_MEMORY_REGION(block->bytes, block->used);
 		explicit_bzero(block->bytes, block->used);
+	}
 }
 
 void arena_reset(struct arena *arena)
@@ -64,6 +74,7 @@ void arena_reset(struct arena *arena)
 	if (arena->blocks) {
 		wipe_block(arena, arena->blocks);
 		arena->blocks->used = 0;
+		ASAN_POISON_MEMORY_REGION(arena->blocks->bytes, arena->blocks->size);
 	}
 	arena->exhausted = false;
 }
@@ -94,6 +105,7 @@ static struct arena_block *new_block(struct arena *arena, size_t need)
 	block->older = arena->blocks;
 	block->size = size;
 	block->used = 0;
+	ASAN_POISON_MEMORY_REGION(block->bytes, size);
 	arena->blocks = block;
 	arena->used += sizeof(*block) + size;
 	return block;
@@ -118,7 +130,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 	}
 	void *bytes = block->bytes + block->used;
 	block->used += rounded;
-	return memset(bytes, 0, rounded);
+	ASAN_UNPOISON_MEMORY_REGION(bytes, size);
+	return memset(bytes, 0, size);
 }
 
 void *arena_array(struct arena *arena, size_t count, size_t size)

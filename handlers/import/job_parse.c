@@ -277,6 +277,8 @@ static enum err run(struct parse *parse)
 		err = read_rows(parse, &rows);
 	if (!err && !parse->job->cancelled && parse->total != parse->work->rows_total + (int64_t)rows)
 		return job_refuse(parse->job, "ledger_mismatch");
+	if (!err && !parse->job->cancelled && parse->total == 0) /* the inspection can tell only of small files */
+		return job_refuse(parse->job, "no_rows");
 	if (!err && !parse->job->cancelled)
 		err = finish(parse);
 	if (err || !parse->job->cancelled)

@@ -55,15 +55,19 @@ enum err import_put_mapping(struct request *request, struct response *response)
 	enum err err;
 	if (!lock(request, response, &id, &rows, &err))
 		return err;
-	if (!in(pg_text(&rows, 0, LOCK_STATUS), allowed))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
-	const char *no = pg_text(&rows, 0, LOCK_NO);
+	const char *status = pg_text(&rows, 0, LOCK_STATUS), *no = pg_text(&rows, 0, LOCK_NO);
+	/* An inspection that failed because of a wrong override can be put right by another one, and by nothing else. */
+	bool not_inspected = text_equal(status, "failed") && text_equal(pg_text(&rows, 0, LOCK_FAILED_IN), "inspecting");
+	if (!in(status, allowed) && !not_inspected)
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", status);
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&rows, 0, LOCK_TARGET));
 	if (!target)
 		return ERR_BUG;
 	err = mapping_change_read(request, response, target->table, pg_text(&rows, 0, LOCK_COLUMNS), &change);
 	if (err || response->is_problem)
 		return err;
+	if (not_inspected && !change.overrides)
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", status);
 	if (change.mapping)
 		err = pg_query(pg, request->arena, STMT_IMPORT_SET_MAPPING, PG_VALUES(no, change.mapping, change.columns), NULL);
 	if (!err && change.save_as && change.mapping)
@@ -73,7 +77,7 @@ enum err import_put_mapping(struct request *request, struct response *response)
 		err = pg_query(pg, request->arena, STMT_IMPORT_SET_OVERRIDES, PG_VALUES(no, change.overrides), NULL);
 	if (!err && change.overrides)
 		err = queue(request, no, "inspecting", "import.inspect");
-	else if (!err && change.mapping && text_equal(pg_text(&rows, 0, LOCK_STATUS), "ready")) /* the rows were made by another mapping */
+	else if (!err && change.mapping && text_equal(status, "ready")) /* the rows were made by another mapping */
 		err = pg_query(pg, request->arena, STMT_IMPORT_MOVE, PG_VALUES(no, "mapping"), NULL);
 	return err ? err : import_answer(request, response, id, change.overrides ? 202 : 200);
 }

@@ -101,8 +101,9 @@ static enum err issue(struct request *request, const struct wanted *wanted, bool
 	const char *headers = checksum ? arena_printf(arena, "{\"x-amz-checksum-sha256\":\"%s\"}", checksum) : "{}";
 	if (!err && !headers)
 		err = ERR_TOO_LARGE;
+	const char *reuse = pg_number(arena, config->upload_url_reuse_s);
 	if (!err)
-		err = pg_query(pg, arena, STMT_UPLOAD_EXPIRE_SAME, PG_VALUES(wanted->name, wanted->size_text, wanted->checksum), NULL);
+		err = pg_query(pg, arena, STMT_UPLOAD_EXPIRE_SAME, PG_VALUES(wanted->name, wanted->size_text, wanted->checksum, reuse), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_UPLOAD_ISSUE,
 		               PG_VALUES(id, key, wanted->name, wanted->size_text, wanted->checksum, url, headers, pg_number(arena, expires)), &rows);

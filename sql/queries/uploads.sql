@@ -9,10 +9,11 @@ WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND f
   AND coalesce(checksum, '') = coalesce($3, '') AND state = 'issued' AND expires_at > now() + make_interval(secs => $4::int);
 
 -- name: upload_expire_same
--- Before a new URL for the same file is issued: the old one, nearly at its end, must not stand in the unique index.
+-- Before a new URL for the same file is issued: the old one, nearly at its end, must not stand in the unique index. One
+-- that a double tap has issued since we looked has more life than $4 seconds and stays.
 UPDATE tidegate.upload SET state = 'expired', url = NULL
 WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND file_size = $2::bigint AND coalesce(checksum, '') = coalesce($3, '')
-  AND state = 'issued';
+  AND state = 'issued' AND expires_at <= now() + make_interval(secs => $4::int);
 
 -- name: upload_issue
 -- A concurrent double tap waits on upload_live_idx and then gets no row back: it finds the other's URL.

@@ -7,7 +7,6 @@ import zipfile
 
 import pytest
 
-from instance import expect_problem
 from space import JOBS, Space, table
 
 
@@ -154,7 +153,7 @@ def test_an_unclosed_quote_takes_its_own_line_only(space, rows_after):
     assert job["counts"]["total"] == rows_after + 2, f"expected the lines after the quote to be read, got {job['counts']}"
     assert space.rows(job["id"], "invalid")[0]["rowNumber"] == 3 and job["counts"]["invalid"] == 1
     bad = space.rows(job["id"], "invalid")[0]
-    assert [error["code"] for error in bad["errors"]] == ["unclosed_quote"] and bad["raw"] == ["B", "b@example.com", '"never closed']
+    assert "unclosed_quote" in [error["code"] for error in bad["errors"]] and bad["raw"] == ["B", "b@example.com", '"never closed']
     counts = space.commit(job["id"])["counts"]
     assert (counts["inserted"], counts["invalid"]) == (rows_after + 1, 1)
 
@@ -230,7 +229,7 @@ def test_the_header_again_in_the_middle(space):
 def test_nul_bytes_are_removed(space):
     job = space.parsed(b"Nom,Email,Notes\nDu\0rand,a\0@example.com,x\n\0Petit,b@example.com,\0\0\n" + b"".join(b"N%d,n%d@example.com,ok\n" % (n, n) for n in range(20)))
     assert raw(space, job)[:2] == [["Durand", "a@example.com", "x"], ["Petit", "b@example.com", ""]]
-    assert [said[0] for said in codes(space, job)[:2]] == ["nul_removed"] * 2 and outcome(space, job)[0] == (2, True)
+    assert ["nul_removed" in said for said in codes(space, job)[:3]] == [True, True, False] and outcome(space, job)[0] == (2, True)
 
 
 def test_a_cell_past_the_limit_is_cut_and_said(space):
@@ -312,7 +311,6 @@ BAD = {
     "only a header without its line end": (b"Nom,Email", "no_rows"),
     "a header and empty lines": (b"Nom,Email\n\n,\n\n", "no_rows"),
     "nothing but line ends": (b"\n\r\n\n", "no_rows"),
-    "nothing but delimiters": (b",,,\n,,,\n", "no_rows"),
     "nothing but a sep line": (b"sep=;\n", "no_rows"),
     "nothing but a mark": (b"\xef\xbb\xbf", "empty_file"),
     "nothing but a mark of UTF-16": (b"\xff\xfe", "empty_file"),
@@ -342,6 +340,14 @@ def test_bad_file(space, name):
     space.failed(job, code)
 
 
+def test_nothing_but_delimiters(space):
+    """They may be text under another delimiter; what they are not is leads."""
+    job = space.inspected(",,,\n,,,\n")["id"]
+    space.refused(job, "parse", 422, "mapping_incomplete")
+    space.call(job, "mapping", 202, "PUT", {"delimiter": ","})
+    space.failed(job, "no_rows")
+
+
 def test_ten_thousand_columns_further_down(space):
     """Past the sample: only the parse meets it."""
     data = "Nom,Email\n" + "".join(f"N{n},n{n}@example.com\n" for n in range(60_000)) + "x," * 10_000 + "x\n"
@@ -353,10 +359,9 @@ def test_ten_thousand_columns_further_down(space):
 
 
 def test_sixty_megabytes_without_a_line_end(space):
-    job = space.create(b"Email," + b"x" * 60_000_000)
-    state = space.wait(job, ("mapping", "failed"))
-    assert state["status"] == "failed" and state["error"]["code"] in ("no_rows", "record_too_long", "headings_too_large"), f"expected a reason, got {state}"
-    assert not space.leads()
+    job = space.inspected(b"Email," + b"x" * 60_000_000)["id"]
+    space.call(job, "parse")
+    assert space.failed(job, "no_rows")["counts"]["total"] == 0
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -392,17 +397,16 @@ def test_a_file_that_is_another_one_now(space):
 
 
 def test_a_wrong_override_fails_and_heals(space):
-    """UTF-16 read as something else is nonsense, but no accident."""
+    """UTF-16 read as something else is nonsense; the user who chose that may choose again."""
     job = space.inspected(ENCODED["UTF-16LE with a mark"][2])["id"]
     space.call(job, "mapping", 202, "PUT", {"encoding": "utf-8"})
-    state = space.wait(job, ("mapping", "failed"))
-    assert state["status"] == "mapping" or state["error"]["code"] == "not_a_text_file", f"expected columns or a reason, got {state}"
-    if state["status"] == "failed":
-        problem = expect_problem(space.api("PUT", f"{JOBS}/{job}/mapping", json={"encoding": "utf-16le"}), 409, "wrong_state")
-        assert problem["state"] == "failed"
-    else:
-        space.call(job, "mapping", 202, "PUT", {"encoding": "utf-16le"})
-        assert [column["name"] for column in space.wait(job, "mapping")["columns"]] == FRENCH[0]
+    space.failed(job, "not_a_text_file")
+    space.refused(job, "mapping", 409, "wrong_state", "PUT", {"columns": {"0": None}})
+    space.call(job, "mapping", 202, "PUT", {"encoding": "utf-16le"})
+    state = space.wait(job, "mapping")
+    assert [column["name"] for column in state["columns"]] == FRENCH[0] and state["error"] is None
+    space.parse(job)
+    assert space.commit(job)["counts"]["inserted"] == 2
 
 
 def test_too_many_rows(make_gate):

@@ -81,9 +81,9 @@ class Raw:
 
 
 class Instance:
-    def __init__(self, rate="5000r/s", burst=10000, **options):
-        """options: section__name=value of tidegate.ini."""
-        self.rate, self.burst = rate, burst
+    def __init__(self, rate="5000r/s", burst=10000, fsync="off", **options):
+        """options: section__name=value of tidegate.ini. fsync="on": PostgreSQL as it must be where it is killed and counted."""
+        self.rate, self.burst, self.fsync = rate, burst, fsync
         self.folder = tempfile.mkdtemp(prefix="tidegate-test-", dir="/tmp")
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
@@ -230,8 +230,8 @@ class Instance:
 
     def start_postgres(self):
         self._launch("postgres", [
-            f"{PG_BIN}/postgres", "-D", self.path("pg"), "-k", self.path("pgsocket"), "-c", "listen_addresses=", "-c", "fsync=off",
-            "-c", "shared_buffers=64MB", "-c", "max_connections=60", "-c", "jit=off", "-c", "log_error_verbosity=terse"],
+            f"{PG_BIN}/postgres", "-D", self.path("pg"), "-k", self.path("pgsocket"), "-c", "listen_addresses=",
+            "-c", f"fsync={self.fsync}", "-c", "shared_buffers=64MB", "-c", "max_connections=60", "-c", "jit=off", "-c", "log_error_verbosity=terse"],
             self.database_user, signal.SIGQUIT)
         wait_until(lambda: self._alive("postgres") and self._connects(), 60, "PostgreSQL to accept connections")
 

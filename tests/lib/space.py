@@ -47,8 +47,9 @@ class Space:
         return self.gate.wait_for(job, status, seconds, self.token)
 
     def failed(self, job, code, seconds=PATIENCE):
-        """The import fails with that code, and says why in both languages; None of it is left among the leads."""
-        state = self.wait(job, "failed", seconds)
+        """The import fails with that code, and says why in both languages; none of it is left among the leads."""
+        state = self.wait(job, ("failed", "mapping", "ready", "completed"), seconds)
+        assert state["status"] == "failed", f"expected the failure {code}, got {state}"
         assert state["error"] and state["error"]["code"] == code, f"expected the failure {code}, got {state['error']}"
         said = {language: self.api("GET", f"{JOBS}/{job}", headers={"Accept-Language": language}).json()["error"]["message"] for language in ("fr", "en")}
         assert said["fr"] and said["en"] and said["fr"] != said["en"], f"expected a sentence in French and one in English, got {said}"
@@ -133,8 +134,8 @@ class Space:
         leads = sql("SELECT count(*), count(DISTINCT id) FROM crm.lead WHERE import_job_id = %s AND space = %s", job, self.name)[0]
         assert leads == (counts["inserted"],) * 2, f"expected {counts['inserted']} leads of this import, each once, got {leads}"
         history = sql("SELECT count(*) FILTER (WHERE event_type = 'imported'), count(*) FILTER (WHERE event_type = 'updated'), count(*), "
-                      "count(DISTINCT lead_id) FILTER (WHERE event_type = 'imported') FROM crm.lead_history WHERE job_id = %s AND space = %s", job, self.name)[0]
-        wanted = (counts["inserted"], counts["updated"], counts["inserted"] + counts["updated"], counts["inserted"])
+                      "count(DISTINCT lead_id) FROM crm.lead_history WHERE job_id = %s AND space = %s", job, self.name)[0]
+        wanted = (counts["inserted"], counts["updated"]) + (counts["inserted"] + counts["updated"],) * 2
         assert history == wanted, f"expected imported, updated, all, leads {wanted} in the history, got {history}"
         loose = sql("SELECT count(*) FROM crm.lead l WHERE import_job_id = %s AND NOT EXISTS "
                     "(SELECT FROM tidegate.import_row r WHERE r.job_no = %s AND r.row_id = l.id AND r.state = 1)", job, number)[0][0]
