@@ -30,6 +30,7 @@ struct child {
 struct pool {
 	struct child children[CHILDREN_MAX];
 	int count;
+	pid_t retired[CHILDREN_MAX]; /* replaced, still finishing what they had; 0: a free place */
 	const char *config_path;
 	int listen_fd;
 	sigset_t unblocked;
@@ -94,15 +95,18 @@ static int reap(struct pool *pool)
 	int status, left = 0;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = 0; i < pool->count; i++)
+		for (int i = 0; i < pool->count; i++) {
+			if (pool->retired[i] == pid)
+				pool->retired[i] = 0;
 			if (pool->children[i].pid == pid) {
 				bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 				pool->children[i].pid = 0;
 				log_write(clean ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "child_ended", LOG_TEXT("kind", pool->children[i].kind), LOG_INT("child", pid),
 				          LOG_INT("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1), LOG_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
 			}
+		}
 	for (int i = 0; i < pool->count; i++)
-		left += pool->children[i].pid != 0;
+		left += (pool->children[i].pid != 0) + (pool->retired[i] != 0);
 	return left;
 }
 
@@ -113,9 +117,20 @@ static void roll_over(struct pool *pool)
 	for (int i = 0; i < pool->count && !stop; i++) {
 		pid_t old = pool->children[i].pid;
 		start(pool, &pool->children[i]);
+		pid_t replacement = pool->children[i].pid;
 		clock_sleep_ms(ROLL_PAUSE_MS);
-		if (old)
-			kill(old, SIGTERM);
+		if (replacement == old || kill(replacement, 0) || waitpid(replacement, NULL, WNOHANG) == replacement) {
+			/* a program that cannot start must not cost the one that runs */
+			log_write(LOG_LEVEL_ERROR, "rolling_restart_stopped", LOG_TEXT("kind", pool->children[i].kind));
+			pool->children[i].pid = old;
+			return;
+		}
+		if (!old)
+			continue;
+		if (pool->retired[i]) /* it had its time since the restart before this one */
+			kill(pool->retired[i], SIGKILL);
+		pool->retired[i] = old;
+		kill(old, SIGTERM);
 	}
 }
 
@@ -151,9 +166,12 @@ static void stop_all(struct pool *pool)
 		struct timespec timeout = {0, 100000000};
 		ppoll(NULL, 0, &timeout, &pool->unblocked);
 	}
-	for (int i = 0; i < pool->count; i++)
+	for (int i = 0; i < pool->count; i++) {
 		if (pool->children[i].pid)
 			kill(pool->children[i].pid, SIGKILL);
+		if (pool->retired[i])
+			kill(pool->retired[i], SIGKILL);
+	}
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 }

@@ -5,8 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 export LC_ALL=C.UTF-8
 build=${TIDEGATE_BUILD:-build}
-read -ra preprocess <<<"${CPPFLAGS:?is set by make lint}"
-read -ra flags <<<"$CPPFLAGS ${CFLAGS:?is set by make lint}"
+read -ra flags <<<"${CPPFLAGS:?is set by make lint} ${CFLAGS:?is set by make lint}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -32,8 +31,20 @@ gate_headers() {
 	done"
 }
 
-# One process per file: the analyser of clang 14 confuses va_list between files.
-gate_tidy() { printf '%s\n' "${sources[@]}" | each clang-tidy --quiet '{}' -- -std=c17 "${preprocess[@]}" 2>/dev/null; }
+# One process per file: the analyser of clang 14 confuses va_list between files. A file that passed is not looked at again
+# until it, a header of its own or .clang-tidy changes: what the preprocessor makes of it, comments included, is its key.
+tidy_one() {
+	local key flags
+	read -ra flags <<<"-std=c17 $CPPFLAGS"
+	key=$({ cat .clang-tidy && clang "${flags[@]}" -E -C "$1"; } | sha256sum | cut -c1-64)
+	[ -e "$build/tidy/$key" ] || { clang-tidy --quiet "$1" -- "${flags[@]}" 2>/dev/null && touch "$build/tidy/$key"; }
+}
+gate_tidy() {
+	mkdir -p "$build/tidy"
+	export -f tidy_one
+	export build CPPFLAGS
+	printf '%s\n' "${sources[@]}" | each bash -c 'tidy_one {}'
+}
 
 gate_cppcheck() {
 	cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \

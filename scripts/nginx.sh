@@ -17,6 +17,7 @@ declare -A values=(
 	[RATE]=200r/s      # per address
 	[BURST]=400
 	[CONNECTIONS]=1024 # requests that wait or run at once
+	[PEER_CONNECTIONS]=64 # of these, from one address
 	[ACCESS_LOG]=/var/log/nginx/tidegate.log
 	[USER]="" # "user www-data;" when the master runs as root
 	[STATE]=""

@@ -248,7 +248,7 @@ make_nginx_config() {
 	# Everybody is one address here, so the limit per address is wider than the one for strangers.
 	scripts/nginx.sh "$STATE/nginx" LISTEN="$listen" USER="$user" SOCKET="$SOCKET" STORAGE="$STATE" STATE="$STATE" \
 		CERTIFICATE="$RUN_DIR/tls/cert.pem" KEY="$RUN_DIR/tls/key.pem" ACCESS_LOG="$STATE/log/nginx-access.log" \
-		RATE="${RATE:-2000r/s}" BURST="${BURST:-4000}"
+		RATE="${RATE:-2000r/s}" BURST="${BURST:-4000}" PEER_CONNECTIONS=512
 }
 
 # -------------------------------------------------------------------------------------------------------------- servers

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/base/text.h"
+#include "core/jobs/keep_alive.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -122,7 +123,9 @@ static void run_job(struct worker *worker, struct arena *arena, const struct job
 {
 	const struct job_kind *kind = find_kind(tables, job->kind);
 	int64_t started = clock_monotonic_us();
+	pid_t beating = keep_alive_start(worker, job);
 	enum err err = kind ? kind->run(worker, arena, job) : job_refuse(job, "unknown_kind");
+	keep_alive_stop(beating);
 	pg_rollback(&worker->pg);
 	if (!err) {
 		metrics_add(METRIC_JOBS_DONE, 1);

@@ -9,6 +9,7 @@
 #include "core/base/metrics.h"
 #include "core/base/text.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,9 +86,18 @@ static PGconn *connect_now(struct pg *pg)
 	return PQconnectdbParams(keywords, values, 1);
 }
 
+/* A server that went away has closed the idle connection: seen here, it costs no request. */
+static bool still_there(struct pg *pg)
+{
+	struct pollfd fd = {.fd = PQsocket(pg->connection), .events = POLLIN};
+	if (PQstatus(pg->connection) == CONNECTION_OK && poll(&fd, 1, 0) > 0)
+		PQconsumeInput(pg->connection);
+	return PQstatus(pg->connection) == CONNECTION_OK;
+}
+
 enum err pg_ensure(struct pg *pg)
 {
-	if (pg->connection && PQstatus(pg->connection) == CONNECTION_OK)
+	if (pg->connection && still_there(pg))
 		return OK;
 	pg_close(pg);
 	int64_t now = clock_monotonic_us();
@@ -285,6 +295,7 @@ enum err pg_script(struct pg *pg, const char *sql)
 	enum err err = ready(pg);
 	if (err)
 		return err;
+	pg->sqlstate[0] = '\0';
 	PGresult *result = PQexec(pg->connection, sql);
 	ExecStatusType status = PQresultStatus(result);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY)

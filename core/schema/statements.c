@@ -291,7 +291,13 @@ enum err schema_sql_gone(const struct schema_app *app, const struct schema_table
 	qualified(out, "t", table->primary[0]);
 	buf_append_text(out, " = o.target_id AND ");
 	qualified(out, "t", table->scope);
-	buf_append_text(out, " = $4::text)");
+	buf_append_text(out, " = $4::text");
+	if (table->import->deleted) {
+		buf_append_text(out, " AND ");
+		qualified(out, "t", table->import->deleted);
+		buf_append_text(out, " IS NULL");
+	}
+	buf_append_char(out, ')');
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 

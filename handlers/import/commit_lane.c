@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/metrics.h"
+#include "core/base/text.h"
 #include "core/schema/statements.h"
 
 struct slice_counts {
@@ -86,6 +87,9 @@ static enum err commit_rows(struct commit *commit, int64_t first, int64_t last)
 {
 	struct arena *arena = &commit->slice;
 	enum err err = write_slice(commit, pg_number(arena, first), pg_number(arena, last));
+	/* a unique index of the target: the row is to blame, not the moment */
+	if (err == ERR_CONFLICT && text_equal(commit->worker->pg.sqlstate, "23505"))
+		err = ERR_INVALID;
 	if (err == ERR_INVALID && first == last) {
 		log_write(LOG_LEVEL_WARN, "row_refused", LOG_TEXT("import", commit->work->id), LOG_INT("row", first), LOG_TEXT("sqlstate", commit->worker->pg.sqlstate));
 		err = mark_failed(commit, pg_number(arena, first));

@@ -83,7 +83,7 @@ static size_t issue_texts(const struct schema_table *table, const struct import_
 
 static char lower_ascii(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
 
 /* What each dedupe key compares: the field's value, in lower case where the stored column is. Lower-case text goes into scratch. */

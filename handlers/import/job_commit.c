@@ -55,6 +55,34 @@ static enum err make_plan(struct commit *commit)
 	return err ? err : pg_commit(pg);
 }
 
+/*
+ * A commit that goes on later: other commits of the space have run since the plan. Rows that no lane has reached and that
+ * were to be inserted are compared with the stored records once more; what was decided stays.
+ */
+static enum err renew_plan(struct commit *commit)
+{
+	struct pg *pg = &commit->worker->pg;
+	struct arena *arena = commit->arena;
+	const struct import_work *work = commit->work;
+	const struct schema_target *target = work->target;
+	const char *action = pg_number(arena, commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP);
+	struct pg_rows lanes;
+	enum err err = pg_begin(pg, &commit->scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_LANES, PG_VALUES(work->no), &lanes);
+	for (int i = 0; !err && i < lanes.count; i++)
+		for (size_t k = 0; !err && k < target->table->import->key_count; k++)
+			if (commit->plan.keys[k])
+				err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,
+				                         PG_VALUES(work->no, pg_number(arena, pg_i64(&lanes, i, 1) + 1), pg_text(&lanes, i, 2), work->space, action),
+				                         NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_SAME_RECORD, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL);
+	if (!err)
+		err = job_beat(commit->worker, arena, commit->job);
+	return err ? err : pg_commit(pg);
+}
+
 /* A lane in a process of its own: own connection, own memory, dies with us. Its result is its exit status. */
 static pid_t start_lane(struct commit *commit, const struct lane *lane)
 {
@@ -97,6 +125,9 @@ static enum err commit_lanes(struct commit *commit)
 	if (count)
 		err = commit_lane(commit, &lanes[0]);
 	for (int i = 1; i < count; i++) {
+		/* The signal that stopped us was for this process alone. */
+		if (pids[i] > 0 && (err || jobs_stopping()))
+			kill(pids[i], SIGTERM);
 		enum err other = wait_for_lane(pids[i]);
 		err = err ? err : other;
 	}
@@ -149,6 +180,8 @@ static enum err run(struct commit *commit)
 	enum err err = commit_plan_read(commit->arena, work->target, work->assignment, work->duplicates, work->defaults, &commit->plan);
 	if (!err && !work->planned)
 		err = make_plan(commit);
+	else if (!err && !commit->plan.create)
+		err = renew_plan(commit);
 	if (!err)
 		err = commit_lanes(commit);
 	if (!err) /* a cancel that only another lane has seen */

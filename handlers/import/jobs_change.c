@@ -202,6 +202,8 @@ enum err import_delete(struct request *request, struct response *response)
 		return ERR_TOO_LARGE;
 	err = pg_query(pg, request->arena, STMT_IMPORT_ENQUEUE_REMOVAL, PG_VALUES(no, objects), NULL);
 	if (!err)
+		err = pg_query(pg, request->arena, STMT_IMPORT_FORGET_UPLOAD, PG_VALUES(no), NULL);
+	if (!err)
 		err = pg_query(pg, request->arena, STMT_IMPORT_DELETE, PG_VALUES(no), NULL);
 	if (err)
 		return err;

@@ -10,15 +10,31 @@
 
 enum { SPOOL_AGE_S = 7200, EVERY_S = 300 };
 
+/* File first, row after: whatever dies in between leaves a row that leads to the file again. */
+static enum err remove_upload(struct worker *worker, struct arena *arena, const char *key, int64_t *count)
+{
+	struct pg_rows free_to_go;
+	enum err err = pg_query(&worker->pg, arena, STMT_JANITOR_UPLOADS_CHECK, PG_VALUES(key), &free_to_go);
+	if (err || !pg_bool(&free_to_go, 0, 0))
+		return err;
+	err = store_delete(worker->config, key);
+	if (!err)
+		err = pg_query(&worker->pg, arena, STMT_JANITOR_UPLOADS_REMOVE, PG_VALUES(key), NULL);
+	*count += !err;
+	return err;
+}
+
 static enum err remove_uploads(struct worker *worker, struct arena *arena, int64_t *ret_count)
 {
 	struct pg_rows rows;
-	enum err err = pg_query(&worker->pg, arena, STMT_JANITOR_UPLOADS, PG_NONE, &rows);
-	for (int i = 0; !err && i < rows.count; i++)
-		err = store_delete(worker->config, pg_text(&rows, i, 0));
+	enum err err = pg_begin(&worker->pg, NULL);
 	if (!err)
-		*ret_count = rows.count;
-	return err;
+		err = pg_query(&worker->pg, arena, STMT_JANITOR_UPLOADS_EXPIRE, PG_NONE, NULL);
+	if (!err)
+		err = pg_query(&worker->pg, arena, STMT_JANITOR_UPLOADS_LOCK, PG_NONE, &rows);
+	for (int i = 0; !err && i < rows.count; i++)
+		err = remove_upload(worker, arena, pg_text(&rows, i, 0), ret_count);
+	return err ? err : pg_commit(&worker->pg);
 }
 
 static enum err janitor_run(struct worker *worker, struct arena *arena, struct job *job)

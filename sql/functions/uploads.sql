@@ -9,6 +9,19 @@ RETURNS TABLE (state text, file_size bigint, checksum text) LANGUAGE sql SECURIT
 	RETURNING u.state, u.file_size, u.checksum;
 $$;
 
+-- The body is there: what was promised of it? The URL may have run out meanwhile; it was good when the transfer began.
+CREATE OR REPLACE FUNCTION tidegate.upload_promised(p_key text)
+RETURNS TABLE (file_size bigint, checksum text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	SELECT u.file_size, u.checksum FROM tidegate.upload u WHERE u.object_key = p_key AND u.state = 'receiving';
+$$;
+
+-- With its import an upload goes too: its file is about to be removed, nobody may start another import with it.
+CREATE OR REPLACE FUNCTION tidegate.upload_forget(p_import bigint)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	DELETE FROM tidegate.upload u USING tidegate.import_job j
+	WHERE j.no = p_import AND j.space = current_setting('tidegate.space', true) AND u.object_key = j.object_key;
+$$;
+
 -- After the file stands under its final name: exactly one caller gets a row.
 CREATE OR REPLACE FUNCTION tidegate.upload_store(p_key text, p_sha256 text)
 RETURNS TABLE (id uuid) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
@@ -16,5 +29,5 @@ RETURNS TABLE (id uuid) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catal
 	WHERE u.object_key = p_key AND u.state = 'receiving' RETURNING u.id;
 $$;
 
-REVOKE ALL ON FUNCTION tidegate.upload_receive, tidegate.upload_store FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tidegate.upload_receive, tidegate.upload_store TO tidegate_api;
+REVOKE ALL ON FUNCTION tidegate.upload_receive, tidegate.upload_promised, tidegate.upload_store, tidegate.upload_forget FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.upload_receive, tidegate.upload_promised, tidegate.upload_store, tidegate.upload_forget TO tidegate_api;

@@ -102,6 +102,9 @@ SELECT tidegate.import_stop($1::bigint, $2, $3);
 -- name: import_fail_job
 SELECT tidegate.import_fail_job($1::bigint, $2);
 
+-- name: import_forget_upload
+SELECT tidegate.upload_forget($1::bigint);
+
 -- name: import_delete
 DELETE FROM tidegate.import_job WHERE no = $1::bigint;
 

@@ -30,22 +30,27 @@ SELECT id FROM tidegate.upload_store($1, $2);
 
 -- name: upload_expected
 -- What the second call needs to check the body against; the first one has put the row into `receiving`.
-SELECT file_size, checksum FROM tidegate.upload_receive($1);
+SELECT file_size, checksum FROM tidegate.upload_promised($1);
 
 -- name: upload_find
 -- For the start of a job: the owner's own upload, locked.
 SELECT state, file_size, sha256 FROM tidegate.upload WHERE object_key = $1 FOR UPDATE;
 
--- name: janitor_uploads
--- URLs that nobody used, and objects that no import has taken a day after they came. Their files are removed by the caller.
-WITH expired AS (
-	UPDATE tidegate.upload SET state = 'expired', url = NULL
-	WHERE state IN ('issued', 'receiving') AND expires_at < now() - interval '1 hour' RETURNING 1
-), orphans AS (
-	DELETE FROM tidegate.upload u
-	WHERE u.state = 'stored' AND u.stored_at < now() - interval '1 day'
-	  AND NOT EXISTS (SELECT FROM tidegate.import_job j WHERE j.object_key = u.object_key) RETURNING u.object_key
-), old AS (
-	DELETE FROM tidegate.upload WHERE state = 'expired' AND expires_at < now() - interval '1 day' RETURNING 1
-)
-SELECT object_key, (SELECT count(*) FROM expired) FROM orphans;
+-- name: janitor_uploads_expire
+-- URLs that nobody used, and transfers that began a day ago and never ended.
+UPDATE tidegate.upload SET state = 'expired', url = NULL
+WHERE (state = 'issued' AND expires_at < now() - interval '1 hour') OR (state = 'receiving' AND expires_at < now() - interval '1 day');
+
+-- name: janitor_uploads_lock
+-- Objects that may go: stored a day ago and taken by no import, or expired (a transfer may have died between file and row).
+SELECT object_key FROM tidegate.upload u
+WHERE (u.state = 'stored' AND u.stored_at < now() - interval '1 day' OR u.state = 'expired' AND u.expires_at < now() - interval '1 day')
+  AND NOT EXISTS (SELECT FROM tidegate.import_job j WHERE j.object_key = u.object_key)
+LIMIT 100 FOR UPDATE OF u SKIP LOCKED;
+
+-- name: janitor_uploads_check
+-- Locked now: is it still true that no import has it? (An import may have begun between the look and the lock.)
+SELECT NOT EXISTS (SELECT FROM tidegate.import_job WHERE object_key = $1);
+
+-- name: janitor_uploads_remove
+DELETE FROM tidegate.upload WHERE object_key = $1;

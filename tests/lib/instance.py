@@ -260,7 +260,7 @@ class Instance:
             [os.path.join(REPOSITORY, "scripts", "nginx.sh"), self.path("nginx"), f"LISTEN=listen 127.0.0.1:{self.port} ssl http2 backlog=4096;",
              f"USER={'user www-data;' if ROOT else ''}", f"SOCKET={self.path('fcgi', 'sock')}", f"STORAGE={self.folder}", f"STATE={self.folder}",
              f"CERTIFICATE={self.path('cert.pem')}", f"KEY={self.path('key.pem')}", f"ACCESS_LOG={self.path('log', 'access.log')}",
-             f"RATE={self.rate}", f"BURST={self.burst}"], check=True)
+             f"RATE={self.rate}", f"BURST={self.burst}", "PEER_CONNECTIONS=512"], check=True)
         self._launch("nginx", ["/usr/sbin/nginx", "-p", self.path("nginx") + "/", "-c", self.path("nginx", "nginx.conf"),
                                "-e", self.path("log", "nginx-error.log")], death_signal=signal.SIGTERM)
 
