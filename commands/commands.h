@@ -47,4 +47,8 @@ struct pg_options database_options(const struct config *config, const char *role
  */
 enum err check_drift(struct pg *pg, struct arena *arena, const struct schema_catalog *catalog, const char **ret_why) MUST_USE;
 
+/* At the start of a process: a database that is down is waited for (it may be restarting), one that does not fit is refused
+   with a sentence. 0, or the exit status. */
+int wait_for_database(struct command *command, struct pg *pg, const struct schema_catalog *catalog);
+
 #endif

@@ -3,7 +3,6 @@
  * Refuses to start with one sentence when the configuration, the keys, the declarations or the database do not fit.
  */
 #include "commands/commands.h"
-#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/base/text.h"
@@ -15,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORAGE_KEY_MIN = 32, CHECK_TRIES = 100, CHECK_PAUSE_MS = 200 };
+enum { STORAGE_KEY_MIN = 32 };
 
 static bool set_up_keys(const struct config *config, struct gate *gate)
 {
@@ -42,21 +41,6 @@ static bool set_up_keys(const struct config *config, struct gate *gate)
 	return true;
 }
 
-/* A database that is down is waited for (it may be restarting); one that does not fit is refused. */
-static int wait_for_database(struct command *command, struct gate *gate)
-{
-	const char *why = NULL;
-	for (int i = 0; i < CHECK_TRIES; i++) {
-		enum err err = check_drift(&gate->pg, command->arena, &gate->catalog, &why);
-		if (err == OK)
-			return 0;
-		if (err == ERR_INVALID)
-			return complain(EXIT_CONFIGURATION, "%s", why);
-		clock_sleep_ms(CHECK_PAUSE_MS);
-	}
-	return complain(EXIT_UNAVAILABLE, "The database does not answer: %s", gate->pg.message);
-}
-
 int command_serve(struct command *command)
 {
 	static struct gate gate;
@@ -69,7 +53,7 @@ int command_serve(struct command *command)
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	struct pg_options options = database_options(command->config, "api");
 	pg_init(&gate.pg, &options);
-	int status = wait_for_database(command, &gate);
+	int status = wait_for_database(command, &gate.pg, &gate.catalog);
 	if (status)
 		return status;
 	int fd = socket ? FCGX_OpenSocket(socket, 4096) : STDIN_FILENO;

@@ -1,9 +1,12 @@
 /* What several commands need: connections by role, declarations, the comparison with the database. */
 #include "commands/commands.h"
+#include "core/base/clock.h"
 #include "core/base/text.h"
 #include "core/pg/embedded.h"
 #include "core/schema/ddl.h"
 #include "handlers/import/check.h"
+
+enum { CHECK_TRIES = 100, CHECK_PAUSE_MS = 200 };
 
 struct pg_options database_options(const struct config *config, const char *role)
 {
@@ -92,4 +95,18 @@ enum err check_drift(struct pg *pg, struct arena *arena, const struct schema_cat
 	for (size_t i = 0; !err && i < catalog->app_count; i++)
 		err = check_app(pg, arena, catalog->apps[i], ret_why);
 	return err;
+}
+
+int wait_for_database(struct command *command, struct pg *pg, const struct schema_catalog *catalog)
+{
+	const char *why = NULL;
+	for (int i = 0; i < CHECK_TRIES; i++) {
+		enum err err = check_drift(pg, command->arena, catalog, &why);
+		if (err == OK)
+			return 0;
+		if (err == ERR_INVALID)
+			return complain(EXIT_CONFIGURATION, "%s", why);
+		clock_sleep_ms(CHECK_PAUSE_MS);
+	}
+	return complain(EXIT_UNAVAILABLE, "The database does not answer: %s", pg->message);
 }

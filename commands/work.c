@@ -1,6 +1,5 @@
 /* tidegate work: one worker. All kinds of jobs and all schedules are registered here. */
 #include "commands/commands.h"
-#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
@@ -10,21 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KINDS_MAX = 32, CHECK_TRIES = 100, CHECK_PAUSE_MS = 200 };
-
-static int wait_for_database(struct command *command, struct worker *worker)
-{
-	const char *why = NULL;
-	for (int i = 0; i < CHECK_TRIES; i++) {
-		enum err err = check_drift(&worker->pg, command->arena, worker->catalog, &why);
-		if (err == OK)
-			return 0;
-		if (err == ERR_INVALID)
-			return complain(EXIT_CONFIGURATION, "%s", why);
-		clock_sleep_ms(CHECK_PAUSE_MS);
-	}
-	return complain(EXIT_UNAVAILABLE, "The database does not answer: %s", worker->pg.message);
-}
+enum { KINDS_MAX = 32 };
 
 int command_work(struct command *command)
 {
@@ -48,7 +33,7 @@ int command_work(struct command *command)
 	pg_init(&worker->pg, &options);
 	gethostname(host, sizeof(host) - 1);
 	snprintf(worker->name, sizeof(worker->name), "%.31s:%d", host, (int)getpid());
-	int status = wait_for_database(command, worker);
+	int status = wait_for_database(command, &worker->pg, catalog);
 	if (!status)
 		status = jobs_run(worker, &tables) ? EXIT_INTERNAL : 0;
 	pg_close(&worker->pg);

@@ -88,7 +88,7 @@ static void become_reader(const char *program, char **arguments, int input, int 
 	bool ready = input >= 0 && output >= 0 && null >= 0 && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(null, 2) == 2 &&
 		     close_range(3, ~0U, 0) == 0 && setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 	for (int number = 1; number < NSIG; number++)
-		(void)signal(number, SIG_DFL);
+		signal(number, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (ready)
 		execve(program, arguments, no_environment);

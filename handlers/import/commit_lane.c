@@ -47,6 +47,8 @@ static enum err write_slice(struct commit *commit, const char *from, const char 
 	struct slice_counts counts;
 	struct pg_rows rows;
 	enum err err = pg_begin(pg, &commit->scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_BY_INDEX, PG_NONE, NULL);
 	if (!err && commit->plan.update)
 		err = pg_query_generated(pg, arena, schema_slot(target, SLOT_GONE), target->gone_sql, SCHEMA_GONE_PARAMETERS,
 		                         PG_VALUES(work->no, from, to, work->space), NULL);
