@@ -35,6 +35,16 @@ static enum err keep(struct arena *arena, struct buf *sql, const char **ret)
 	return *ret ? OK : ERR_TOO_LARGE;
 }
 
+static const struct {
+	enum err (*make)(const struct schema_app *app, const struct schema_table *table, struct buf *out);
+	size_t offset;
+} makers[] = {
+	{schema_sql_insert, offsetof(struct schema_target, insert_sql)},
+	{schema_sql_update, offsetof(struct schema_target, update_sql)},
+	{schema_sql_gone, offsetof(struct schema_target, gone_sql)},
+	{schema_sql_analyze, offsetof(struct schema_target, analyze_sql)},
+};
+
 static enum err add_target(struct arena *arena, struct schema_catalog *catalog, const struct schema_app *app, const struct schema_table *table)
 {
 	struct buf sql;
@@ -43,17 +53,13 @@ static enum err add_target(struct arena *arena, struct schema_catalog *catalog, 
 	struct schema_target *target = &catalog->targets[catalog->target_count];
 	*target = (struct schema_target){.number = (unsigned)catalog->target_count, .app = app, .table = table};
 	buf_init(&sql, SQL_MAX);
-	enum err err = schema_sql_insert(app, table, &sql);
-	if (!err)
-		err = keep(arena, &sql, &target->insert_sql);
-	if (!err)
-		err = schema_sql_update(app, table, &sql);
-	if (!err)
-		err = keep(arena, &sql, &target->update_sql);
-	if (!err)
-		err = schema_sql_gone(app, table, &sql);
-	if (!err)
-		err = keep(arena, &sql, &target->gone_sql);
+	enum err err = OK;
+	for (size_t i = 0; !err && i < sizeof(makers) / sizeof(makers[0]); i++) {
+		const char **place = (const char **)(void *)((char *)target + makers[i].offset);
+		err = makers[i].make(app, table, &sql);
+		if (!err)
+			err = keep(arena, &sql, place);
+	}
 	if (!err && schema_sql_assignee(app, table, &sql) == OK)
 		err = keep(arena, &sql, &target->assignee_sql);
 	for (size_t key = 0; !err && key < table->import->key_count; key++) {

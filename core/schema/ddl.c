@@ -48,7 +48,7 @@ static void column_value(struct buf *out, const struct schema_column *column)
 		buf_append_text(out, " DEFAULT now()");
 		break;
 	case SCHEMA_GENERATE_IDENTITY:
-		buf_append_text(out, " GENERATED ALWAYS AS IDENTITY");
+		buf_append_text(out, " GENERATED ALWAYS AS IDENTITY (CACHE 100)");
 		break;
 	case SCHEMA_GENERATE_LOWER:
 		buf_append_text(out, " GENERATED ALWAYS AS (lower(");
@@ -71,8 +71,11 @@ static void column_value(struct buf *out, const struct schema_column *column)
 
 static void column_checks(struct buf *out, const struct schema_column *column)
 {
+	/* A text of few bytes has few characters: most rows need no count of them, which would take longer than storing it. */
 	if (column->max_length) {
-		buf_append_text(out, " CHECK (length(");
+		buf_append_text(out, " CHECK (octet_length(");
+		quote_identifier(out, column->name);
+		buf_printf(out, ") <= %lld OR length(", (long long)column->max_length);
 		quote_identifier(out, column->name);
 		buf_printf(out, ") <= %lld)", (long long)column->max_length);
 	}

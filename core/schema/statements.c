@@ -173,7 +173,8 @@ enum err schema_sql_insert(const struct schema_app *app, const struct schema_tab
 	buf_append_text(out, "tidegate.import_row AS r");
 	reference_joins(out, app, table);
 	slice(out);
-	buf_append_text(out, "\n    AND NOT EXISTS (SELECT FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)\nORDER BY r.row_no");
+	buf_append_text(out, "\n    AND r.row_no NOT IN (SELECT o.row_no FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint "
+			     "AND o.row_no BETWEEN $2::integer AND $3::integer)\nORDER BY r.row_no");
 	if (import->history) {
 		buf_append_text(out, "\nRETURNING ");
 		quote_identifier(out, table->primary[0]->name);
@@ -208,6 +209,18 @@ static void update_assignments(struct buf *out, const struct schema_table *table
 	}
 }
 
+/*
+ * Whatever order of joins the planner believes in, a scan of the target yields the records of the slice and no others:
+ * IS TRUE keeps it from becoming one more join.
+ */
+static void planned_only(struct buf *out, const char *alias, const struct schema_column *id)
+{
+	buf_append_text(out, "\n    AND (");
+	qualified(out, alias, id);
+	buf_printf(out, " IN (SELECT p.target_id FROM tidegate.import_outcome AS p WHERE p.job_no = $1::bigint AND p.row_no "
+			"BETWEEN $2::integer AND $3::integer AND p.action = %d)) IS TRUE", SCHEMA_ACTION_UPDATE);
+}
+
 enum err schema_sql_update(const struct schema_app *app, const struct schema_table *table, struct buf *out)
 {
 	const struct schema_column *id = table->primary[0];
@@ -234,6 +247,8 @@ enum err schema_sql_update(const struct schema_app *app, const struct schema_tab
 	qualified(out, "t", id);
 	buf_append_text(out, " = ");
 	qualified(out, "b", id);
+	planned_only(out, "t", id);
+	planned_only(out, "b", id);
 	if (table->import->history) {
 		buf_append_text(out, "\nRETURNING ");
 		qualified(out, "t", id);
@@ -273,9 +288,9 @@ enum err schema_sql_match(const struct schema_app *app, const struct schema_tabl
 	buf_append_text(out, " AS t ON ");
 	match_condition(out, table, key);
 	slice(out);
-	buf_append_text(out, "\nORDER BY r.row_no, ");
+	buf_append_text(out, "\n    AND NOT EXISTS (SELECT FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)"
+			     "\nORDER BY r.row_no, ");
 	qualified(out, "t", id);
-	buf_append_text(out, "\nON CONFLICT (job_no, row_no) DO NOTHING");
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 
@@ -284,7 +299,7 @@ enum err schema_sql_gone(const struct schema_app *app, const struct schema_table
 	if (!table->import)
 		return ERR_INVALID;
 	buf_printf(out, "UPDATE tidegate.import_outcome AS o SET action = %d, reason = 'record_gone'\nWHERE o.job_no = $1::bigint AND o.row_no "
-			"BETWEEN $2::integer AND $3::integer AND o.action = %d\n    AND NOT EXISTS (SELECT FROM ",
+			"BETWEEN $2::integer AND $3::integer AND o.action = %d\n    AND EXISTS (SELECT FROM ",
 	           SCHEMA_ACTION_FAILED, SCHEMA_ACTION_UPDATE);
 	quote_table(out, app->name, table->name);
 	buf_append_text(out, " AS t WHERE ");
@@ -297,7 +312,25 @@ enum err schema_sql_gone(const struct schema_app *app, const struct schema_table
 		qualified(out, "t", table->import->deleted);
 		buf_append_text(out, " IS NULL");
 	}
-	buf_append_char(out, ')');
+	buf_append_text(out, ") IS NOT TRUE");
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+enum err schema_sql_analyze(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	if (!table->import)
+		return ERR_INVALID;
+	buf_append_text(out, "SELECT tidegate.records_analyze(");
+	quote_literal(out, app->name);
+	buf_append_text(out, ", ");
+	quote_literal(out, table->name);
+	buf_append_text(out, ", ARRAY[");
+	quote_literal(out, table->scope->name);
+	for (size_t k = 0; k < table->import->key_count; k++) {
+		buf_append_text(out, ", ");
+		quote_literal(out, table->import->keys[k].column->name);
+	}
+	buf_append_text(out, "])");
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 

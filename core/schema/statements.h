@@ -8,7 +8,7 @@
  *     FROM tidegate.import_row AS r
  *     LEFT JOIN "crm"."profile" AS ref15 ON ref15."space" = $4::text AND ref15."id" = r.vals[15]
  *     WHERE r.job_no = $1::bigint AND r.row_no BETWEEN $2::integer AND $3::integer AND r.state = 1
- *         AND NOT EXISTS (SELECT FROM tidegate.import_outcome …)
+ *         AND r.row_no NOT IN (SELECT o.row_no FROM tidegate.import_outcome AS o …)
  *     ORDER BY r.row_no RETURNING "id" AS target_id
  *     ) INSERT INTO "crm"."lead_history" (…) SELECT $4, target_id, $9, 'imported', $5, NULL, NULL FROM changed
  *   A field without a value takes the commit's default ($6 to $8), then the column's. A column that references another
@@ -23,6 +23,7 @@
  *
  * schema_sql_match: marks valid staged rows that are duplicates of stored records under one key (the lowest id wins) with
  *   action $5 and reason duplicate_in_database, where nothing was decided before.
+ * schema_sql_analyze: renews what the planner knows of scope and keys of the target (tidegate.records_analyze).
  * schema_sql_gone: planned updates of a slice whose record is gone become failures (record_gone).
  * schema_sql_assignee: one row when scope $1 has somebody with id $2 to assign to.
  *
@@ -52,6 +53,7 @@ enum err schema_sql_insert(const struct schema_app *app, const struct schema_tab
 enum err schema_sql_update(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_match(const struct schema_app *app, const struct schema_table *table, size_t key, struct buf *out) MUST_USE;
 enum err schema_sql_gone(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
+enum err schema_sql_analyze(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE; /* ERR_INVALID: nobody */
 
 #endif

@@ -5,6 +5,11 @@
 #include "core/schema/statements.h"
 #include "handlers/import/job_common.h"
 
+enum err import_know_records(struct worker *worker, struct arena *arena, const struct import_work *work)
+{
+	return pg_query_generated(&worker->pg, arena, schema_slot(work->target, SLOT_ANALYZE), work->target->analyze_sql, 0, PG_NONE, NULL);
+}
+
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
                      int in_database)
 {

@@ -33,9 +33,11 @@ static enum err make_plan(struct commit *commit)
 	const struct import_work *work = commit->work;
 	int in_database = commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
 	bool file_known = !commit->plan.create && all_keys(commit);
-	enum err err = pg_begin(pg, &commit->scope);
+	enum err err = import_know_records(commit->worker, arena, work);
 	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
+		err = pg_begin(pg, &commit->scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
 		                 : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
@@ -67,7 +69,11 @@ static enum err renew_plan(struct commit *commit)
 	const struct schema_target *target = work->target;
 	const char *action = pg_number(arena, commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP);
 	struct pg_rows lanes;
-	enum err err = pg_begin(pg, &commit->scope);
+	enum err err = import_know_records(commit->worker, arena, work);
+	if (!err)
+		err = pg_begin(pg, &commit->scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES, PG_VALUES(work->no), &lanes);
 	for (int i = 0; !err && i < lanes.count; i++)
@@ -161,7 +167,7 @@ static enum err complete(struct commit *commit)
 	int64_t failed = 0;
 	enum err err = pg_begin(pg, &commit->scope);
 	if (!err)
-		err = pg_query(pg, commit->arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
+		err = pg_query(pg, commit->arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = check_ledger(commit, &failed);
 	/* The report of the parse stands unless rows have failed since. */

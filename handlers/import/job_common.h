@@ -35,6 +35,9 @@ enum err import_read(struct worker *worker, struct arena *arena, struct job *job
 /* What a verdict means for the job: OK, or job_refuse with its code. */
 enum err import_verdict(struct job *job, const struct reader_result *result) MUST_USE;
 
+/* Lets the planner know the stored records as they are. Before import_mark, and in no transaction: it takes a lock that others wait for. */
+enum err import_know_records(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
+
 /*
  * Marks duplicates in import_outcome, in the open transaction under the space's scope: rows that repeat an earlier row of
  * the file get action in_file, rows that are stored already get action in_database. keys NULL: every key of the target.

@@ -217,9 +217,11 @@ static enum err finish(struct parse *parse)
 	const struct import_work *work = parse->work;
 	const struct pg_scope scope = {work->created_by, work->space, "worker"};
 	struct pg_rows counts, warnings;
-	enum err err = pg_begin(pg, &scope);
+	enum err err = import_know_records(parse->worker, arena, work);
 	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_WORK_MEMORY, PG_NONE, NULL);
+		err = pg_begin(pg, &scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)

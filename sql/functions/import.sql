@@ -77,6 +77,14 @@ BEGIN
 	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, action, target_id)', 'import_outcome_' || p_no);
 END $$;
 
+-- The same for the records that imports are compared with, and only for the columns that says which: somebody else may just have
+-- filled a table that the planner believes empty. A sample of a few thousand records is enough.
+CREATE OR REPLACE FUNCTION tidegate.records_analyze(p_schema text, p_table text, p_columns text[])
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp SET default_statistics_target = 20 AS $$
+BEGIN
+	EXECUTE format('ANALYZE %I.%I (%s)', p_schema, p_table, (SELECT string_agg(quote_ident(c), ', ') FROM unnest(p_columns) AS c));
+END $$;
+
 -- A worker starts (or goes on with) a phase of an import. Raises TGLST when the lease is lost. Returns the row.
 CREATE OR REPLACE FUNCTION tidegate.import_start(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_from text, p_status text)
 RETURNS SETOF tidegate.import_job LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
@@ -159,8 +167,8 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
-	tidegate.import_analyze, tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_stop,
-	tidegate.import_fail_job FROM PUBLIC;
+	tidegate.import_analyze, tidegate.records_analyze, tidegate.import_start, tidegate.import_parse_checkpoint,
+	tidegate.import_commit_checkpoint, tidegate.import_stop, tidegate.import_fail_job FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
-GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.import_start,
-	tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.records_analyze,
+	tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;

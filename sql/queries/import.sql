@@ -168,15 +168,18 @@ DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint;
 
 -- name: import_keep_in_file
 -- The parse has found who repeats an earlier row of the file, under every key; that is as true now, so it is kept and acted on.
-WITH forgotten AS (DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint AND reason IS DISTINCT FROM 'duplicate_in_file')
-UPDATE tidegate.import_outcome SET action = $2::smallint WHERE job_no = $1::bigint AND reason = 'duplicate_in_file';
+-- What it found by way of a stored record (import_mark_same_record) is not: the record may be another one now.
+WITH forgotten AS (DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint AND (reason IS DISTINCT FROM 'duplicate_in_file' OR target_id IS NOT NULL))
+UPDATE tidegate.import_outcome SET action = $2::smallint WHERE job_no = $1::bigint AND reason = 'duplicate_in_file' AND target_id IS NULL;
 
 -- name: import_lanes_make
 -- $2 stretches of about as many rows each; fewer when there are few rows. Stretches are by row number, which a file has without large gaps.
 INSERT INTO tidegate.import_lane (job_no, lane, done_to, last_row)
 SELECT $1::bigint, n, first - 1 + (last - first + 1)::bigint * n / lanes, first - 1 + (last - first + 1)::bigint * (n + 1) / lanes
-FROM (SELECT min(row_no) AS first, max(row_no) AS last, greatest(1, least($2::int, count(*) / $3::int)) AS lanes
-      FROM tidegate.import_row WHERE job_no = $1::bigint) f, generate_series(0, lanes - 1) AS n
+FROM (SELECT (SELECT min(row_no) FROM tidegate.import_row WHERE job_no = $1::bigint) AS first,
+             (SELECT max(row_no) FROM tidegate.import_row WHERE job_no = $1::bigint) AS last,
+             greatest(1, least($2::int, rows_total / $3::int)) AS lanes
+      FROM tidegate.import_job WHERE no = $1::bigint) f, generate_series(0, lanes - 1) AS n
 WHERE first IS NOT NULL;
 
 -- name: import_lanes_forget
@@ -195,9 +198,10 @@ FROM (SELECT keys[$2::int] COLLATE "C" AS value, min(row_no) AS first FROM tideg
 JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.keys[$2::int] COLLATE "C" = d.value AND r.row_no > d.first
 ON CONFLICT (job_no, row_no) DO NOTHING;
 
--- name: import_work_memory
--- The sets of an import (a hash of every key, joins of all rows) shall not spill to disk at a few hundred thousand rows.
-SELECT set_config('work_mem', '64MB', true);
+-- name: import_sets
+-- For statements over all rows of an import: a hash of every key, joins of all rows shall not spill to disk at a few hundred
+-- thousand rows, and no plan is kept, because what suits one import is minutes too slow for the next.
+SELECT set_config('work_mem', '64MB', true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: import_nested_loops
 -- For the statement above the planner cannot know how few values repeat; a nested loop there takes minutes, so it may not
@@ -206,7 +210,7 @@ SELECT set_config('enable_nestloop', $1, true);
 
 -- name: import_mark_same_record
 -- Two rows that are the same stored record under different keys: the first decides, the later ones are duplicates of it.
-UPDATE tidegate.import_outcome o SET action = $2::smallint, reason = 'duplicate_in_file', target_id = NULL
+UPDATE tidegate.import_outcome o SET action = $2::smallint, reason = 'duplicate_in_file'
 FROM (SELECT target_id, min(row_no) AS first FROM tidegate.import_outcome WHERE job_no = $1::bigint AND target_id IS NOT NULL
       GROUP BY 1 HAVING count(*) > 1) d
 WHERE o.job_no = $1::bigint AND o.target_id = d.target_id AND o.row_no > d.first;
@@ -246,7 +250,7 @@ SELECT r.n, r.valid - o.n, o.updates, o.skips, r.n - r.valid, o.failures FROM r,
 -- name: import_by_index
 -- Everything in a slice is found by primary key. A planner that takes a growing table for a small one would read all of it
 -- for every row instead, for minutes.
-SELECT set_config('enable_seqscan', 'off', true);
+SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: import_slice_end
 -- Last row of the next slice of $4 rows after row $2 and up to row $3; null: none is left.
@@ -259,13 +263,14 @@ ON CONFLICT (job_no, row_no) DO UPDATE SET action = 5, reason = excluded.reason;
 
 -- name: import_ledger
 -- Every source row in exactly one place, counted from the rows themselves and compared by the caller with what the reader
--- counted and with what the slices really wrote.
-SELECT count(*) AS total, count(*) FILTER (WHERE r.state = 2) AS invalid, count(*) FILTER (WHERE r.state = 1 AND o.action IS NULL) AS inserted,
-       count(*) FILTER (WHERE o.action = 2) AS updated, count(*) FILTER (WHERE o.action = 3) AS skipped, count(*) FILTER (WHERE o.action = 5) AS failed,
+-- counted and with what the slices really wrote. Only valid rows have an outcome, at most one (primary key).
+SELECT r.total, r.invalid, r.total - r.invalid - o.total AS inserted, o.updated, o.skipped, o.failed,
        j.rows_total, j.rows_invalid, j.rows_inserted, j.rows_updated, j.rows_skipped, j.rows_failed
-FROM tidegate.import_job j LEFT JOIN tidegate.import_row r ON r.job_no = j.no
-     LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
-WHERE j.no = $1::bigint GROUP BY j.id;
+FROM tidegate.import_job j,
+     (SELECT count(*) AS total, count(*) FILTER (WHERE state = 2) AS invalid FROM tidegate.import_row WHERE job_no = $1::bigint) r,
+     (SELECT count(*) AS total, count(*) FILTER (WHERE action = 2) AS updated, count(*) FILTER (WHERE action = 3) AS skipped,
+             count(*) FILTER (WHERE action = 5) AS failed FROM tidegate.import_outcome WHERE job_no = $1::bigint) o
+WHERE j.no = $1::bigint;
 
 -- name: import_report_rows
 -- Rows that did not come in, for the error report: at most $4 of those after row $2 and up to row $3. Bounded by primary key.
