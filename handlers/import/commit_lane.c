@@ -38,7 +38,8 @@ static enum err write_records(struct commit *commit, enum schema_slot_kind slot,
 	return !err && rows.affected != expected ? ERR_CONFLICT : err;
 }
 
-static enum err write_slice(struct commit *commit, const char *from, const char *to)
+/* failed: a row of the slice that the database has refused, or NULL. */
+static enum err write_slice(struct commit *commit, const char *from, const char *to, const char *failed)
 {
 	struct pg *pg = &commit->worker->pg;
 	struct arena *arena = &commit->slice;
@@ -49,6 +50,8 @@ static enum err write_slice(struct commit *commit, const char *from, const char 
 	enum err err = pg_begin(pg, &commit->scope);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_BY_INDEX, PG_NONE, NULL);
+	if (!err && failed)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_FAILED, PG_VALUES(work->no, failed, "database_refused"), NULL);
 	if (!err && commit->plan.update)
 		err = pg_query_generated(pg, arena, schema_slot(target, SLOT_GONE), target->gone_sql, SCHEMA_GONE_PARAMETERS,
 		                         PG_VALUES(work->no, from, to, work->space), NULL);
@@ -76,11 +79,6 @@ static enum err write_slice(struct commit *commit, const char *from, const char 
 	return OK;
 }
 
-static enum err mark_failed(struct commit *commit, const char *row)
-{
-	return pg_query(&commit->worker->pg, &commit->slice, STMT_IMPORT_MARK_FAILED, PG_VALUES(commit->work->no, row, "database_refused"), NULL);
-}
-
 /*
  * Rows first..last. When the database refuses a slice because of its data, it is halved until the row that is to blame
  * stands alone; that row fails with a reason, and everything around it comes in.
@@ -88,14 +86,14 @@ static enum err mark_failed(struct commit *commit, const char *row)
 static enum err commit_rows(struct commit *commit, int64_t first, int64_t last)
 {
 	struct arena *arena = &commit->slice;
-	enum err err = write_slice(commit, pg_number(arena, first), pg_number(arena, last));
+	const char *row = pg_number(arena, first);
+	enum err err = write_slice(commit, row, pg_number(arena, last), NULL);
 	/* a unique index of the target: the row is to blame, not the moment */
 	if (err == ERR_CONFLICT && text_equal(commit->worker->pg.sqlstate, "23505"))
 		err = ERR_INVALID;
 	if (err == ERR_INVALID && first == last) {
 		log_write(LOG_LEVEL_WARN, "row_refused", LOG_TEXT("import", commit->work->id), LOG_INT("row", first), LOG_TEXT("sqlstate", commit->worker->pg.sqlstate));
-		err = mark_failed(commit, pg_number(arena, first));
-		return err ? err : write_slice(commit, pg_number(arena, first), pg_number(arena, last));
+		return ++commit->refused > LANE_REFUSED_MAX ? ERR_LIMITED : write_slice(commit, row, row, row);
 	}
 	if (err != ERR_INVALID)
 		return err;

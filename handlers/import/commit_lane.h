@@ -8,7 +8,7 @@
 #include "handlers/import/commit_options.h"
 #include "handlers/import/job_common.h"
 
-enum { LANES_MAX = 16 };
+enum { LANES_MAX = 16, LANE_REFUSED_MAX = 1000 };
 
 struct commit {
 	struct worker *worker;
@@ -19,6 +19,7 @@ struct commit {
 	struct commit_plan plan;
 	struct pg_scope scope;
 	const struct lane *lane; /* the one at hand */
+	int64_t refused;         /* rows of it that the database has refused */
 };
 
 struct lane {
@@ -27,7 +28,8 @@ struct lane {
 	int64_t last_row;
 };
 
-/* Commits what is left of the lane on the worker's connection. OK also when it stopped because of job->cancelled. */
+/* Commits what is left of the lane on the worker's connection. OK also when it stopped because of job->cancelled.
+   ERR_LIMITED when the database refuses more than LANE_REFUSED_MAX rows: each one costs a search of its slice. */
 enum err commit_lane(struct commit *commit, const struct lane *lane) MUST_USE;
 
 #endif

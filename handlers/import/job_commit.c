@@ -46,14 +46,14 @@ static enum err make_plan(struct commit *commit)
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)
+		err = job_beat(commit->worker, arena, commit->job);
+	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES_FORGET, PG_VALUES(work->no), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES_MAKE,
 		               PG_VALUES(work->no, pg_number(arena, commit->worker->config->import_lanes), pg_number(arena, LANE_ROWS_MIN)), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_PLANNED, PG_VALUES(work->no), NULL);
-	if (!err)
-		err = job_beat(commit->worker, arena, commit->job);
 	return err ? err : pg_commit(pg);
 }
 
@@ -170,6 +170,13 @@ static enum err complete(struct commit *commit)
 		err = pg_query(pg, commit->arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = check_ledger(commit, &failed);
+	/* A cancel came before and is seen here, or it waits and finds the import completed. */
+	if (!err)
+		err = job_beat(commit->worker, commit->arena, commit->job);
+	if (!err && commit->job->cancelled) {
+		pg_rollback(pg);
+		return import_cancelled(commit->worker, commit->arena, commit->job, commit->work);
+	}
 	/* The report of the parse stands unless rows have failed since. */
 	if (!err && failed)
 		err = import_make_report(commit->worker, commit->arena, commit->work);
@@ -190,6 +197,8 @@ static enum err run(struct commit *commit)
 		err = renew_plan(commit);
 	if (!err)
 		err = commit_lanes(commit);
+	if (err == ERR_LIMITED)
+		return job_refuse(commit->job, "too_many_refused");
 	if (!err) /* a cancel that only another lane has seen */
 		err = job_beat(commit->worker, commit->arena, commit->job);
 	if (!err && commit->job->cancelled)

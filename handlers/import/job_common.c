@@ -64,9 +64,9 @@ enum err import_cancelled(struct worker *worker, struct arena *arena, struct job
 {
 	enum err err = pg_begin(&worker->pg, NULL);
 	if (!err)
-		err = pg_query(&worker->pg, arena, STMT_IMPORT_STOP, PG_VALUES(work->no, "cancelled", NULL), NULL);
-	if (!err)
 		err = job_end(worker, arena, job, "cancelled");
+	if (!err)
+		err = pg_query(&worker->pg, arena, STMT_IMPORT_STOP, PG_VALUES(work->no, "cancelled", NULL), NULL);
 	if (!err)
 		err = pg_commit(&worker->pg);
 	pg_rollback(&worker->pg);

@@ -216,13 +216,20 @@ static enum err store(struct worker *worker, struct arena *arena, struct job *jo
 		put_column(&w, inspection, table, c);
 	json_array_close(&w);
 	enum err err = columns.overflowed || !mapping ? job_refuse(job, "headings_too_large") : pg_begin(&worker->pg, NULL);
+	/* From here on a cancel waits for us, and finds the import inspected. */
 	if (!err)
+		err = job_beat(worker, arena, job);
+	if (!err && !job->cancelled)
 		err = pg_query(&worker->pg, arena, STMT_IMPORT_INSPECTED,
 		               PG_VALUES(work->no, json_text(meta, "format"), json_text(meta, "encoding"), json_text(meta, "delimiter"),
 		                         pg_number(arena, json_integer_value(json_object_get(meta, "headerRow"))), buf_text(&columns), mapping,
 		                         pg_number(arena, json_integer_value(json_object_get(meta, "estimatedRows"))), inspection->fingerprint, "[]"),
 		               NULL);
 	buf_release(&columns);
+	if (!err && job->cancelled) {
+		pg_rollback(&worker->pg);
+		return import_cancelled(worker, arena, job, work);
+	}
 	if (!err)
 		err = pg_query(&worker->pg, arena, STMT_IMPORT_MOVE, PG_VALUES(work->no, "mapping"), NULL);
 	if (!err)
@@ -248,9 +255,5 @@ enum err import_inspect_run(struct worker *worker, struct arena *arena, struct j
 	if (exact && json_integer_value(json_object_get(inspection.meta, "estimatedRows")) == 0)
 		return job_refuse(job, "no_rows");
 	err = map_columns(worker, arena, &work, &inspection);
-	if (!err)
-		err = job_beat(worker, arena, job);
-	if (!err && job->cancelled)
-		return import_cancelled(worker, arena, job, &work);
 	return err ? err : store(worker, arena, job, &work, &inspection);
 }

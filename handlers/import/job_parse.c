@@ -228,16 +228,16 @@ static enum err finish(struct parse *parse)
 		err = mark_duplicates(parse, &counts);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_WARNINGS, PG_VALUES(work->no), &warnings);
+	/* The job is locked from here on: a cancel came before and is seen, or it waits and finds the import ready. */
+	if (!err)
+		err = job_beat(parse->worker, arena, parse->job);
+	if (!err && parse->job->cancelled)
+		return OK;
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_PARSED,
 		               PG_VALUES(work->no, pg_text(&counts, 0, 0), pg_text(&counts, 0, 1), pg_text(&warnings, 0, 0)), NULL);
 	if (!err)
 		err = import_make_report(parse->worker, arena, work);
-	/* The import is locked by now: a cancel came before and is seen here, or it comes after and finds the import ready. */
-	if (!err)
-		err = job_beat(parse->worker, arena, parse->job);
-	if (!err && parse->job->cancelled)
-		return OK;
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MOVE, PG_VALUES(work->no, "ready"), NULL);
 	if (!err)

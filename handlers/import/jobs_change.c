@@ -128,27 +128,35 @@ enum err import_commit(struct request *request, struct response *response)
 	return err ? err : import_answer(request, response, id, 202);
 }
 
-/* A job in a worker's hands is stopped by the worker at its next batch; anything else ends here and now. */
+/*
+ * A job in a worker's hands is stopped by the worker at its next batch; anything else ends here and now. The job is locked
+ * before the import, as everywhere: we wait for a batch that is just ending, and see what it made of the import.
+ */
 enum err import_cancel(struct request *request, struct response *response)
 {
 	static const char *const ended[] = {"completed", "failed", "cancelled", "undone", NULL};
 	struct pg *pg = &request->gate->pg;
-	const char *id;
-	struct pg_rows rows, running;
-	enum err err;
-	if (!lock(request, response, &id, &rows, &err))
-		return err;
-	if (in(pg_text(&rows, 0, LOCK_STATUS), ended))
-		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
-	const char *job = pg_text(&rows, 0, LOCK_QUEUE_JOB);
+	const char *id = path_uuid(response, 0), *job = NULL;
+	struct pg_rows rows, found;
 	bool in_hands = false;
-	if (job) {
+	if (!id)
+		return OK;
+	enum err err = pg_query(pg, request->arena, STMT_IMPORT_QUEUE_JOB, PG_VALUES(id), &found);
+	if (!err && found.count)
+		job = pg_text(&found, 0, 0);
+	if (!err && job)
 		err = pg_query(pg, request->arena, STMT_IMPORT_CANCEL_JOB, PG_VALUES(job), NULL);
-		if (!err)
-			err = pg_query(pg, request->arena, STMT_IMPORT_JOB_RUNNING, PG_VALUES(job), &running);
-		in_hands = !err && running.count && pg_bool(&running, 0, 0);
-	}
-	if (!err && !in_hands)
+	if (!err && job)
+		err = pg_query(pg, request->arena, STMT_IMPORT_JOB_RUNNING, PG_VALUES(job), &found);
+	if (!err && job)
+		in_hands = found.count && pg_bool(&found, 0, 0);
+	if (err || !lock(request, response, &id, &rows, &err))
+		return err;
+	const char *status = pg_text(&rows, 0, LOCK_STATUS), *job_now = pg_text(&rows, 0, LOCK_QUEUE_JOB);
+	/* ended, or on to its next phase, while we waited */
+	if (in(status, ended) || (job_now && !text_equal(job_now, job)))
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", status);
+	if (!in_hands)
 		err = pg_query(pg, request->arena, STMT_IMPORT_STOP, PG_VALUES(pg_text(&rows, 0, LOCK_NO), "cancelled", NULL), NULL);
 	return err ? err : import_answer(request, response, id, 202);
 }

@@ -182,7 +182,8 @@ static bool known_state(const char *state)
 	return false;
 }
 
-/* The rows exist once a parse has begun; before, the list is empty. The cursor is the last row number. */
+/* The rows exist once a parse has begun; before, the list is empty. The cursor is the last row number. A page of very
+   large rows ends before its limit. */
 enum err import_rows(struct request *request, struct response *response)
 {
 	struct pg *pg = &request->gate->pg;
@@ -206,8 +207,8 @@ enum err import_rows(struct request *request, struct response *response)
 	              &rows);
 	if (err)
 		return err;
-	bool more = rows.count > limit;
-	int count = more ? (int)limit : rows.count;
+	int count = rows.count > limit ? (int)limit : rows.count;
+	bool more = count && pg_i64(&rows, 0, 8) > count;
 	struct json_writer *w = respond_json(response, 200);
 	json_array_open(w, "items");
 	for (int i = 0; !err && i < count; i++)

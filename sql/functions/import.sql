@@ -1,4 +1,5 @@
 -- Spreadsheet imports: state machine, partitions, checkpoints.
+-- Whoever needs both locks the job of the queue first (job_beat, job_cancel, job_end), then the import.
 
 -- The only way the status of an import changes. Raises TG409 when the move is not in import_move.
 CREATE OR REPLACE FUNCTION tidegate.import_move_to(p_no bigint, p_status text)
@@ -112,6 +113,8 @@ END $$;
 CREATE OR REPLACE FUNCTION tidegate.import_parse_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_row int,
 	p_valid int, p_invalid int)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	cancel boolean := tidegate.job_beat(p_job, p_token, p_lease, NULL);
 BEGIN
 	UPDATE tidegate.import_job
 	SET parsed_to = p_row, rows_total = rows_total + p_valid + p_invalid, rows_valid = rows_valid + p_valid, rows_invalid = rows_invalid + p_invalid,
@@ -119,13 +122,15 @@ BEGIN
 	WHERE no = p_no;
 	-- A batch that a crash of PostgreSQL takes back is parsed again; only the end of the phase must wait for the disk.
 	PERFORM set_config('synchronous_commit', 'off', true);
-	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
+	RETURN cancel;
 END $$;
 
 -- The same for one slice of a commit.
 CREATE OR REPLACE FUNCTION tidegate.import_commit_checkpoint(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_lane int, p_row int,
 	p_rows bigint, p_inserted bigint, p_updated bigint, p_skipped bigint, p_failed bigint)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	cancel boolean := tidegate.job_beat(p_job, p_token, p_lease, NULL);
 BEGIN
 	UPDATE tidegate.import_lane SET done_to = p_row WHERE job_no = p_no AND lane = p_lane;
 	UPDATE tidegate.import_job
@@ -133,7 +138,7 @@ BEGIN
 	    rows_skipped = rows_skipped + p_skipped, rows_failed = rows_failed + p_failed, updated_at = now()
 	WHERE no = p_no;
 	PERFORM set_config('synchronous_commit', 'off', true);
-	RETURN tidegate.job_beat(p_job, p_token, p_lease, NULL);
+	RETURN cancel;
 END $$;
 
 -- What an import that was cancelled, or that failed for good, leaves: its rows that no commit reached end as cancelled,

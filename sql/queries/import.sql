@@ -55,6 +55,9 @@ ORDER BY created_at DESC, id DESC LIMIT $5::int;
 -- What listing the rows of a job needs; no lock. Primary key.
 SELECT no, target, status FROM tidegate.import_job WHERE id = $1::uuid;
 
+-- name: import_queue_job
+SELECT queue_job FROM tidegate.import_job WHERE id = $1::uuid;
+
 -- name: import_lock
 -- The parts of a job that a change needs, under its row lock.
 SELECT no, status, target, columns, mapping, format, queue_job, parsed, failed_in, fingerprint, planned, report_key, object_key
@@ -115,17 +118,23 @@ SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint
 
 -- name: import_rows
 -- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed,
--- cancelled, or null for all. $5: the commit was stopped, so valid rows that no lane has reached are cancelled.
-SELECT r.row_no AS "rowNumber", to_json(r.cells) AS raw, to_json(r.vals) AS _vals, to_json(r.issues) AS _issues, r.state AS _state, o.action AS _action,
-       o.reason AS _reason, x.unreached AS _unreached
-FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
-     CROSS JOIN LATERAL (SELECT $5::boolean AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
-       WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS unreached) x
-WHERE r.job_no = $1::bigint AND r.row_no > $3::int
-  AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
-      WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database') WHEN 'skipped' THEN o.action = 3 AND NOT x.unreached WHEN 'updated' THEN o.action = 2 AND NOT x.unreached
-      WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN x.unreached ELSE true END
-ORDER BY r.row_no LIMIT $4::int;
+-- cancelled, or null for all. $4 one more than the page, which also ends after 4 MB of text. $5: the commit was stopped, so
+-- valid rows that no lane has reached are cancelled. _found: rows there are for the page, before the limit of bytes.
+SELECT row_no AS "rowNumber", to_json(cells) AS raw, to_json(vals) AS _vals, to_json(issues) AS _issues, state AS _state, action AS _action,
+       reason AS _reason, unreached AS _unreached, found AS _found
+FROM (SELECT p.*, count(*) OVER () AS found,
+             sum(octet_length(cells::text) + octet_length(vals::text)) OVER (ORDER BY row_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM (SELECT r.row_no, r.cells, r.vals, r.issues, r.state, o.action, o.reason, x.unreached
+            FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
+                 CROSS JOIN LATERAL (SELECT $5::boolean AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
+                   WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS unreached) x
+            WHERE r.job_no = $1::bigint AND r.row_no > $3::int
+              AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
+                  WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database')
+                  WHEN 'skipped' THEN o.action = 3 AND NOT x.unreached WHEN 'updated' THEN o.action = 2 AND NOT x.unreached
+                  WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN x.unreached ELSE true END
+            ORDER BY r.row_no LIMIT $4::int) p) q
+WHERE before IS NULL OR before < 4194304 ORDER BY row_no;
 
 -- name: import_start
 -- $5 the status it comes from, $6 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.

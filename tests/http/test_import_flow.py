@@ -631,6 +631,46 @@ def test_delete_takes_rows_file_and_report_and_leaves_leads(space):
 
 # ----------------------------------------------------------------------------------------------------------- cancel and retry
 
+def test_rows_that_the_database_refuses_fail_alone(space):
+    """A rule of the table that no check of ours knows: here a unique index."""
+    index = f"lead_test_{space.name.replace('-', '_')}"
+    space.gate.sql(f"CREATE UNIQUE INDEX {index} ON crm.lead (city) WHERE space = '{space.name}'")
+    try:
+        job = space.parsed(table([["Nom", "Email", "Ville"]] + [[f"D{n}", f"d{n}@example.com", "Lyon" if n % 10 == 0 else f"V{n}"] for n in range(100)]))["id"]
+        counts = space.commit(job)["counts"]
+        assert (counts["inserted"], counts["failed"]) == (91, 9), f"expected nine rows to fail for the city of the first, got {counts}"
+        failed = space.rows(job, "failed")
+        assert [row["rowNumber"] for row in failed] == list(range(12, 102, 10)) and {row["reason"] for row in failed} == {"database_refused"}
+        assert space.get(job)["reportRows"] == 9
+    finally:
+        space.gate.sql(f"DROP INDEX crm.{index}")
+
+
+def test_a_table_that_refuses_everything_stops_the_commit(space):
+    index = f"lead_test_{space.name.replace('-', '_')}"
+    space.gate.sql(f"CREATE UNIQUE INDEX {index} ON crm.lead (city) WHERE space = '{space.name}'")
+    try:
+        job = space.parsed(table([["Nom", "Email", "Ville"]] + [[f"D{n}", f"d{n}@example.com", "Lyon"] for n in range(1200)]))["id"]
+        space.call(job, "commit")
+        state = space.wait(job, "failed")
+        assert state["error"]["code"] == "too_many_refused"
+        counts = space.ledger(job)["counts"]
+        assert counts["inserted"] == 1 and counts["failed"] == 1000 and counts["cancelled"] == 199, f"expected to stop after 1000, got {counts}"
+        space.call(job, "retry")
+        space.wait(job, "completed")
+        counts = space.ledger(job)["counts"]
+        assert (counts["inserted"], counts["failed"], counts["cancelled"]) == (1, 1199, 0)
+    finally:
+        space.gate.sql(f"DROP INDEX crm.{index}")
+
+
+def test_a_page_of_large_rows_ends_early_and_loses_none(space):
+    job = space.parsed(table([["Nom", "Email", "Notes"]] + [[f"D{n}", f"d{n}@example.com", chr(97 + n % 26) * 300_000] for n in range(40)]))["id"]
+    page = space.call(job, "rows?limit=500", 200, "GET")
+    assert 2 <= len(page["items"]) < 40 and page["nextCursor"], f"expected a page of some megabytes, got {len(page['items'])} rows"
+    assert [row["rowNumber"] for row in space.rows(job)] == list(range(2, 42))
+
+
 def test_cancel_while_nothing_runs_is_at_once(space):
     job = space.inspected(people(3))["id"]
     assert space.call(job, "cancel")["status"] == "cancelled"
