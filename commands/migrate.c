@@ -121,7 +121,7 @@ int command_schema(struct command *command)
 		return EXIT_CONFIGURATION;
 	buf_init(&ddl, DDL_MAX);
 	for (size_t i = 0; i < catalog->app_count; i++) {
-		char fingerprint[SCHEMA_DIGEST_SIZE];
+		char fingerprint[SHA256_HEX_SIZE];
 		if (sql && schema_ddl_postgres(catalog->apps[i], &ddl))
 			return complain(EXIT_INTERNAL, "%s: its DDL is too large.", catalog->apps[i]->name);
 		if (!sql && schema_fingerprint(catalog->apps[i], fingerprint) == OK)

@@ -252,7 +252,7 @@ enum err schema_ddl_postgres(const struct schema_app *app, struct buf *out)
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 
-enum err schema_fingerprint(const struct schema_app *app, char out[SCHEMA_DIGEST_SIZE])
+enum err schema_fingerprint(const struct schema_app *app, char out[SHA256_HEX_SIZE])
 {
 	struct buf text;
 	enum err err = OK;
@@ -260,7 +260,7 @@ enum err schema_fingerprint(const struct schema_app *app, char out[SCHEMA_DIGEST
 	buf_init(&text, DDL_MAX);
 	err = schema_ddl_postgres(app, &text);
 	if (!err)
-		err = schema_digest(buf_text(&text), text.len, out);
+		sha256_hex(buf_text(&text), text.len, out);
 	buf_release(&text);
 	return err;
 }

@@ -10,7 +10,7 @@
 #define TIDEGATE_CORE_SCHEMA_DDL_H
 
 #include "core/base/buf.h"
-#include "core/schema/digest.h"
+#include "core/crypto/digest.h"
 #include "core/schema/schema.h"
 
 struct schema_expectation {
@@ -24,7 +24,7 @@ struct schema_expectation {
 enum err schema_ddl_postgres(const struct schema_app *app, struct buf *out) MUST_USE;
 
 /* SHA-256 (hex) of the DDL: changes with anything the database would see, not with labels of fields or aliases. */
-enum err schema_fingerprint(const struct schema_app *app, char out[SCHEMA_DIGEST_SIZE]) MUST_USE;
+enum err schema_fingerprint(const struct schema_app *app, char out[SHA256_HEX_SIZE]) MUST_USE;
 
 /* All columns of all tables, in declaration order. The array belongs to the arena, its texts to the app. */
 enum err schema_expect(const struct schema_app *app, struct arena *arena, const struct schema_expectation **ret, size_t *ret_count) MUST_USE;

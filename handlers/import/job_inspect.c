@@ -23,7 +23,7 @@ struct inspection {
 	struct import_match *matches;
 	int by_field[SCHEMA_FIELDS_MAX];
 	bool saved; /* a mapping saved for these headings was applied */
-	char fingerprint[SCHEMA_DIGEST_SIZE];
+	char fingerprint[SHA256_HEX_SIZE];
 };
 
 static enum err check_file(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work)

@@ -208,10 +208,9 @@ enum err import_map(struct arena *arena, const struct schema_table *target, cons
 	return OK;
 }
 
-enum err import_fingerprint(const struct str *headings, size_t n, char out[SCHEMA_DIGEST_SIZE])
+enum err import_fingerprint(const struct str *headings, size_t n, char out[SHA256_HEX_SIZE])
 {
 	struct buf text;
-	enum err err = OK;
 
 	buf_init(&text, (size_t)IMPORT_HEADINGS_MAX * (MAPPING_KEY_MAX + 1));
 	for (size_t i = 0; i < n; i++) {
@@ -219,7 +218,9 @@ enum err import_fingerprint(const struct str *headings, size_t n, char out[SCHEM
 		(void)buf_append(&text, key, normalise_key(headings[i], key, sizeof(key)));
 		(void)buf_append_char(&text, '\n');
 	}
-	err = text.overflowed ? ERR_TOO_LARGE : schema_digest(buf_text(&text), text.len, out);
+	enum err err = text.overflowed ? ERR_TOO_LARGE : OK;
+	if (!err)
+		sha256_hex(buf_text(&text), text.len, out);
 	buf_release(&text);
 	return err;
 }

@@ -18,7 +18,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/text.h"
-#include "core/schema/digest.h"
+#include "core/crypto/digest.h"
 #include "core/schema/schema.h"
 
 #define IMPORT_HEADINGS_MAX 4096
@@ -41,6 +41,6 @@ struct import_match {
 enum err import_map(struct arena *arena, const struct schema_table *target, const struct str *headings, size_t n, struct import_match *ret) MUST_USE;
 
 /* SHA-256 (hex) over the normalised headings in order: the key under which a mapping is remembered. */
-enum err import_fingerprint(const struct str *headings, size_t n, char out[SCHEMA_DIGEST_SIZE]) MUST_USE;
+enum err import_fingerprint(const struct str *headings, size_t n, char out[SHA256_HEX_SIZE]) MUST_USE;
 
 #endif

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str headings[HEADINGS], rest = {(const char *)data, size};
 	struct import_match matches[HEADINGS];
 	bool taken[SCHEMA_FIELDS_MAX] = {false};
-	char fingerprint[2][SCHEMA_DIGEST_SIZE];
+	char fingerprint[2][SHA256_HEX_SIZE];
 	size_t n = 0;
 	if (!lead)
 		load();

@@ -65,12 +65,12 @@ static void check_statements(const struct schema_app *app, const struct schema_t
 static void check_app(const struct schema_app *app)
 {
 	const struct schema_expectation *columns = NULL;
-	char fingerprint[SCHEMA_DIGEST_SIZE];
+	char fingerprint[SHA256_HEX_SIZE];
 	struct buf text;
 	size_t count = 0, expected = 0;
 	buf_init(&text, TEXT_MAX);
 	check_text(schema_ddl_postgres(app, &text), &text);
-	must(schema_fingerprint(app, fingerprint) == OK && strlen(fingerprint) == SCHEMA_DIGEST_SIZE - 1);
+	must(schema_fingerprint(app, fingerprint) == OK && strlen(fingerprint) == SHA256_HEX_SIZE - 1);
 	must(schema_expect(app, &arena, &columns, &count) == OK);
 	for (size_t t = 0; t < app->table_count; t++) {
 		expected += app->tables[t].column_count;

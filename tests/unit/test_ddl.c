@@ -45,7 +45,7 @@ static void test_fingerprint(void)
 	static const char other[] = "{\"app\":\"crm\",\"tables\":{\"t\":{\"labels\":{\"fr\":\"t\",\"en\":\"t\"},\"scope\":\"s\","
 				    "\"columns\":[{\"name\":\"s\",\"type\":\"text\"},{\"name\":\"q\",\"type\":\"text\",\"default\":\"it's \\\\\"}],"
 				    "\"primaryKey\":[\"s\"],\"indexes\":[{\"name\":\"i\",\"kind\":\"trigram\",\"columns\":[\"q\"]}]}}}";
-	char a[SCHEMA_DIGEST_SIZE], b[SCHEMA_DIGEST_SIZE];
+	char a[SHA256_HEX_SIZE], b[SHA256_HEX_SIZE];
 	const struct schema_app *small = NULL;
 	const char *why = NULL;
 	struct buf text;

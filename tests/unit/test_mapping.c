@@ -81,7 +81,7 @@ static void test_limits(void)
 static void test_fingerprint(void)
 {
 	struct str a[] = {STR("Prénom"), STR("Nom")}, b[] = {STR(" prenom "), STR("NOM")}, c[] = {STR("Nom"), STR("Prénom")};
-	char first[SCHEMA_DIGEST_SIZE], second[SCHEMA_DIGEST_SIZE], third[SCHEMA_DIGEST_SIZE];
+	char first[SHA256_HEX_SIZE], second[SHA256_HEX_SIZE], third[SHA256_HEX_SIZE];
 
 	ok(import_fingerprint(a, 2, first) == OK && import_fingerprint(b, 2, second) == OK && import_fingerprint(c, 2, third) == OK, "made");
 	is_text(first, second, "spelling does not matter");
