@@ -33,6 +33,10 @@ static bool set_up_keys(const struct config *config, struct gate *gate)
 	    .role_claim = config->role_claim,
 	    .leeway = config->jwt_leeway_s,
 	};
+	if (queue_keys_init(&gate->queue_keys, config->queue_current_key, config->queue_next_key)) {
+		complain(EXIT_UNAVAILABLE, "the keys of the external queue cannot be loaded: no memory.");
+		return false;
+	}
 	if (strlen(config->storage_secret_key) < STORAGE_KEY_MIN) {
 		complain(EXIT_CONFIGURATION, "storage.secret_key needs at least 32 characters.");
 		return false;
@@ -61,5 +65,6 @@ int command_serve(struct command *command)
 		return complain(EXIT_UNAVAILABLE, "descriptor 0 is no listening socket; use --socket PATH, or a socket unit.");
 	pg_close(&gate.pg);
 	jwks_release(&gate.jwks);
+	queue_keys_release(&gate.queue_keys);
 	return 0;
 }

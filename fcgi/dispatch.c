@@ -37,6 +37,8 @@ static enum problem prepare_body(struct request *request, const struct route *ro
 {
 	unsigned json = route->flags & (ROUTE_JSON | ROUTE_JSON_OPTIONAL);
 	enum problem problem = request_read_body(request, json ? (size_t)request->gate->config->body_max : 0);
+	if (problem == PROBLEM_COUNT)
+		problem = guard_check_body(request, route->guard);
 	if (problem == PROBLEM_COUNT && json)
 		problem = request_parse_json(request, route->flags & ROUTE_JSON_OPTIONAL);
 	return problem;

@@ -7,6 +7,7 @@
 
 #include "core/base/config.h"
 #include "core/crypto/jwks.h"
+#include "core/crypto/queue_signature.h"
 #include "core/crypto/sigv4.h"
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
@@ -16,6 +17,7 @@ struct gate {
 	struct pg pg;
 	struct jwks jwks;
 	struct jwt_policy policy;
+	struct queue_keys queue_keys;
 	struct sigv4_credentials storage_credentials;
 	struct schema_catalog catalog;
 };

@@ -1,5 +1,5 @@
 /*
- * Tokens and origins. Called by the dispatcher before a body is read.
+ * Tokens, signed calls and origins. Called by the dispatcher before a body is read, for signed calls once more after it.
  * Must never take a scope from anything but a verified token, nor log a token.
  */
 #include "fcgi/guard.h"
@@ -19,10 +19,41 @@ static enum problem refuse_token(enum jwt_reason reason)
 	return reason == JWT_KEYS_UNAVAILABLE ? PROBLEM_UNAVAILABLE : PROBLEM_UNAUTHORIZED;
 }
 
+/* What can be said of a signed call before its body is read. */
+static enum problem check_call(const struct request *request)
+{
+	if (!queue_keys_present(&request->gate->queue_keys))
+		return PROBLEM_CALLS_DISABLED;
+	return request_param(request, "HTTP_UPSTASH_SIGNATURE") ? PROBLEM_COUNT : PROBLEM_CALL_UNSIGNED;
+}
+
+/* The address that was signed is the public one, query and all: what the queue was told and what it called are the same. */
+enum problem guard_check_body(struct request *request, enum guard guard)
+{
+	struct gate *gate = request->gate;
+	if (guard != GUARD_QUEUE)
+		return PROBLEM_COUNT;
+	const char *url = arena_printf(request->arena, "%s%s", gate->config->public_url, request_param(request, "REQUEST_URI"));
+	struct str token = str_trim(str_of(request_param(request, "HTTP_UPSTASH_SIGNATURE")));
+	if (!url)
+		return PROBLEM_TOO_LARGE;
+	enum jwt_reason reason = queue_signature_verify(request->arena, &gate->queue_keys, token, url, request->body, clock_unix(),
+	                                                gate->config->jwt_leeway_s, &request->call);
+	if (reason == JWT_OK) {
+		request->scope = (struct pg_scope){"", "", "queue"};
+		return PROBLEM_COUNT;
+	}
+	metrics_add(METRIC_TOKENS_REFUSED, 1);
+	log_write(LOG_LEVEL_INFO, "call_refused", LOG_TEXT("reason", jwt_reason_name(reason)));
+	return reason == JWT_EXPIRED ? PROBLEM_CALL_EXPIRED : PROBLEM_CALL_UNSIGNED;
+}
+
 enum problem guard_check(struct request *request, enum guard guard)
 {
 	if (guard == GUARD_OPEN)
 		return PROBLEM_COUNT;
+	if (guard == GUARD_QUEUE)
+		return check_call(request);
 	const char *authorization = request_param(request, "HTTP_AUTHORIZATION");
 	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
 		return PROBLEM_UNAUTHORIZED;

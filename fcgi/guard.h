@@ -7,6 +7,9 @@
 /* Verifies the token where the guard asks for one and fills claims and scope. PROBLEM_COUNT: may pass. */
 enum problem guard_check(struct request *request, enum guard guard) MUST_USE;
 
+/* The part of a guard that needs the body: GUARD_QUEUE verifies the signature over it and fills request->call. */
+enum problem guard_check_body(struct request *request, enum guard guard) MUST_USE;
+
 /* Is this origin one of the configured ones? */
 bool guard_origin_allowed(const struct config *config, const char *origin);
 

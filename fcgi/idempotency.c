@@ -27,6 +27,12 @@ static enum err replay(struct request *request, struct response *response, const
 	return buf_append_text(&response->body, body ? body : "");
 }
 
+static const char *key_of_call(struct request *request)
+{
+	const char *message = request_param(request, "HTTP_UPSTASH_MESSAGE_ID");
+	return arena_printf(request->arena, "call:%s", message ? message : request->call.jti);
+}
+
 enum err idempotency_begin(struct request *request, struct response *response, const struct route *route, struct idempotency *ret)
 {
 	const char *key = request_param(request, "HTTP_IDEMPOTENCY_KEY");
@@ -34,6 +40,8 @@ enum err idempotency_begin(struct request *request, struct response *response, c
 	*ret = (struct idempotency){0};
 	if (!key && request->json)
 		key = json_text(request->json, "idempotencyKey");
+	if (!key && request->call.jti)
+		key = key_of_call(request);
 	if (!key)
 		return OK;
 	if (!*key || strlen(key) > KEY_MAX || !utf8_valid(key, strlen(key))) {

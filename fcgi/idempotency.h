@@ -14,7 +14,10 @@ struct idempotency {
 	char body_sha256[SHA256_HEX_SIZE];
 };
 
-/* Takes the key from the Idempotency-Key header or the idempotencyKey member, claims it, or replays. In a transaction. */
+/*
+ * Takes the key from the Idempotency-Key header or the idempotencyKey member, claims it, or replays. In a transaction.
+ * A signed call without either has its message's id for a key, which its retries share, or else that of its token.
+ */
 enum err idempotency_begin(struct request *request, struct response *response, const struct route *route, struct idempotency *ret) MUST_USE;
 
 /* Stores a 2xx answer under the key. In the same transaction, before its commit. */

@@ -10,7 +10,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/text.h"
-#include "core/crypto/jwt.h"
+#include "core/crypto/queue_signature.h"
 #include "core/pg/pg.h"
 #include "fcgi/gate.h"
 #include "fcgi/problem.h"
@@ -43,6 +43,7 @@ struct request {
 	size_t path_value_count;
 	struct jwt_claims claims;
 	struct pg_scope scope; /* of claims: for pg_call and pg_begin */
+	struct queue_call call; /* of a signed call: GUARD_QUEUE */
 	bool wake;             /* the handler queued a job: workers are notified after the commit */
 };
 

@@ -80,7 +80,9 @@ static void write_problem(struct response *response)
 	}
 	respond_end(response);
 	respond_header(response, "Content-Language", request->language == LANGUAGE_FR ? "fr" : "en");
-	if (response->status == 401)
+	if (response->problem == PROBLEM_CALL_UNSIGNED || response->problem == PROBLEM_CALL_EXPIRED)
+		respond_header(response, "WWW-Authenticate", "Upstash-Signature");
+	else if (response->status == 401)
 		respond_header(response, "WWW-Authenticate", response->problem == PROBLEM_TOKEN_EXPIRED ? "Bearer error=\"invalid_token\"" : "Bearer");
 	if (response->status == 503 || response->status == 429 || response->status == 504)
 		respond_header(response, "Retry-After", "2");

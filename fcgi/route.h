@@ -16,6 +16,7 @@ enum guard {
 	GUARD_OPEN,   /* anybody; internal locations of nginx and open pages */
 	GUARD_MEMBER, /* any verified token with a role of ours */
 	GUARD_ADMIN,
+	GUARD_QUEUE, /* an external queue, by the signature over address and body; the handler takes the scope from what the call is about */
 };
 
 enum route_flag {

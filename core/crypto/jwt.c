@@ -47,6 +47,8 @@ const char *jwt_reason_name(enum jwt_reason reason)
 		[JWT_NOT_YET_VALID] = "not_yet_valid",
 		[JWT_WRONG_ISSUER] = "wrong_issuer",
 		[JWT_WRONG_AUDIENCE] = "wrong_audience",
+		[JWT_WRONG_SUBJECT] = "wrong_subject",
+		[JWT_WRONG_BODY] = "wrong_body",
 		[JWT_BAD_CLAIM] = "bad_claim",
 		[JWT_KEYS_UNAVAILABLE] = "keys_unavailable",
 		[JWT_NO_MEMORY] = "no_memory",

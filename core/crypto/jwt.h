@@ -41,6 +41,8 @@ enum jwt_reason {
 	JWT_NOT_YET_VALID,    /* nbf or iat in the future */
 	JWT_WRONG_ISSUER,
 	JWT_WRONG_AUDIENCE,
+	JWT_WRONG_SUBJECT,    /* a signed call is for another address */
+	JWT_WRONG_BODY,       /* a signed call is of another body (queue_signature.h, both) */
 	JWT_BAD_CLAIM,        /* a claim is missing, of the wrong type, too long, or has control characters */
 	JWT_KEYS_UNAVAILABLE, /* keys were never loaded (jwks.h) */
 	JWT_NO_MEMORY,        /* the arena is exhausted */

@@ -253,10 +253,15 @@ enum err pg_begin(struct pg *pg, const struct pg_scope *scope)
 	pg->in_transaction = true;
 	if (!scope)
 		scope = &nobody;
-	err = pg_query(pg, NULL, STMT_SET_SCOPE, PG_VALUES(scope->sub, scope->space, scope->role), NULL);
+	err = pg_rescope(pg, scope);
 	if (err)
 		pg_rollback(pg);
 	return err;
+}
+
+enum err pg_rescope(struct pg *pg, const struct pg_scope *scope)
+{
+	return pg_query(pg, NULL, STMT_SET_SCOPE, PG_VALUES(scope->sub, scope->space, scope->role), NULL);
 }
 
 enum err pg_commit(struct pg *pg)

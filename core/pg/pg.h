@@ -86,6 +86,8 @@ enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, c
 
 /* scope NULL: none is set. */
 enum err pg_begin(struct pg *pg, const struct pg_scope *scope) MUST_USE;
+/* Another scope for the rest of the open transaction. */
+enum err pg_rescope(struct pg *pg, const struct pg_scope *scope) MUST_USE;
 enum err pg_commit(struct pg *pg) MUST_USE;
 void pg_rollback(struct pg *pg); /* also when there is nothing to roll back */
 

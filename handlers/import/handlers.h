@@ -28,6 +28,11 @@ enum err import_retry(struct request *request, struct response *response);
 enum err import_delete(struct request *request, struct response *response);
 enum err import_error_report(struct request *request, struct response *response);
 
+/* calls.c: the same work asked for by an external queue */
+enum err import_call_parse(struct request *request, struct response *response);
+enum err import_call_commit(struct request *request, struct response *response);
+enum err import_call_error_report(struct request *request, struct response *response);
+
 /* Answers with the job as GET would, with that status. The id is a UUID; the transaction or scope of the caller applies. */
 enum err import_answer(struct request *request, struct response *response, const char *id, int status) MUST_USE;
 

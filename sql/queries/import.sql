@@ -116,6 +116,10 @@ DELETE FROM tidegate.import_job WHERE no = $1::bigint;
 SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint, 'objects', to_jsonb($2::text[])), current_setting('tidegate.space'),
 	'remove:' || $1, NULL);
 
+-- name: import_enter_call
+-- For a call signed by an external queue: takes its token and tells whose the import is. Primary keys.
+SELECT fresh, space, created_by FROM tidegate.signed_call_enter($1, $2::bigint, $3::uuid);
+
 -- name: import_rows
 -- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed,
 -- cancelled, or null for all. $4 one more than the page, which also ends after 4 MB of text. $5: the commit was stopped, so

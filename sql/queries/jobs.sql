@@ -32,9 +32,12 @@ SELECT tidegate.job_history_partitions();
 SELECT pg_notify('tidegate_job', '');
 
 -- name: janitor_jobs
--- What the queue leaves behind: slots and events of old runs, history after 90 days, idempotency keys after two days.
+-- What the queue leaves behind: slots and events of old runs, history after 90 days, idempotency keys after two days, signed calls
+-- once the largest leeway has passed too.
 WITH slots AS (DELETE FROM tidegate.cron_run WHERE slot < now() - interval '7 days' RETURNING 1),
      events AS (DELETE FROM tidegate.job_event WHERE at < now() - interval '30 days' RETURNING 1),
      history AS (DELETE FROM tidegate.job_history WHERE ended_at < now() - interval '90 days' RETURNING 1),
-     keys AS (DELETE FROM tidegate.idempotency WHERE created_at < now() - interval '2 days' RETURNING 1)
-SELECT (SELECT count(*) FROM slots) + (SELECT count(*) FROM events) + (SELECT count(*) FROM history) + (SELECT count(*) FROM keys);
+     keys AS (DELETE FROM tidegate.idempotency WHERE created_at < now() - interval '2 days' RETURNING 1),
+     calls AS (DELETE FROM tidegate.signed_call WHERE expires_at < now() - interval '2 minutes' RETURNING 1)
+SELECT (SELECT count(*) FROM slots) + (SELECT count(*) FROM events) + (SELECT count(*) FROM history) + (SELECT count(*) FROM keys)
+       + (SELECT count(*) FROM calls);
