@@ -17,6 +17,11 @@ static bool lookup_names(const struct schema_field *field, struct import_pick *p
 	return pick->normaliser && (pick->validator || !field->validate);
 }
 
+static bool is_counted(const struct schema_column *column)
+{
+	return column->type == SCHEMA_INTEGER || column->type == SCHEMA_BIGINT;
+}
+
 /* A typed column needs the normaliser that makes its type, and a closed list the one that knows it. */
 static bool fits_type(const struct schema_field *field)
 {
@@ -26,7 +31,26 @@ static bool fits_type(const struct schema_field *field)
 		return text_equal(field->normalise, "value");
 	if (column->type == SCHEMA_TIMESTAMPTZ)
 		return text_equal(field->normalise, "timestamp");
+	if (column->type == SCHEMA_BOOLEAN)
+		return text_equal(field->normalise, "boolean");
+	if (is_counted(column))
+		return text_equal(field->normalise, "integer") || text_equal(field->normalise, "money");
 	return column->type == SCHEMA_TEXT;
+}
+
+/* A column that must not be null takes its value from the row, its default, or a group that keeps the row out without it. */
+static bool is_supplied(const struct schema_table *target, const struct schema_field *field)
+{
+	const struct schema_column *column = field->column;
+
+	if (column->nullable || column->default_value || column->generate != SCHEMA_GENERATE_NONE)
+		return true;
+	for (size_t i = 0; i < target->import->group_count; i++) {
+		const struct schema_group *group = &target->import->groups[i];
+		if (group->count == 1 && group->fields[0] == field && !field->warn && row_code_severity(row_code_of(group->code)) == ROW_SEVERITY_ERROR)
+			return true;
+	}
+	return false;
 }
 
 enum err import_check_target(const struct schema_table *target, const char **ret_why)
@@ -40,7 +64,7 @@ enum err import_check_target(const struct schema_table *target, const char **ret
 		if (!lookup_names(&target->fields[i], &pick, ret_why))
 			return ERR_INVALID;
 		*ret_why = target->fields[i].name;
-		if (!fits_type(&target->fields[i]))
+		if (!fits_type(&target->fields[i]) || !is_supplied(target, &target->fields[i]))
 			return ERR_INVALID;
 	}
 	for (size_t i = 0; i < target->import->group_count; i++) {
@@ -64,9 +88,26 @@ static void init_groups(struct import_check *check)
 	check->group_count = import->group_count;
 	for (size_t g = 0; g < import->group_count; g++) {
 		check->groups[g].code = row_code_of(import->groups[g].code);
+		check->groups[g].named = IMPORT_WHOLE_ROW;
+		if (check->groups[g].code == ROW_REQUIRED_MISSING && import->groups[g].count == 1)
+			check->groups[g].named = (int)import->groups[g].fields[0]->index;
 		for (size_t i = 0; i < import->groups[g].count; i++)
 			check->groups[g].fields |= field_bit(import->groups[g].fields[i]);
 	}
+}
+
+/* What the type holds, narrowed by what the declaration allows. */
+static void set_range(struct import_pick *pick)
+{
+	const struct schema_column *column = pick->field->column;
+
+	pick->counted = is_counted(column);
+	pick->minimum = column->type == SCHEMA_INTEGER ? INT32_MIN : INT64_MIN;
+	pick->maximum = column->type == SCHEMA_INTEGER ? INT32_MAX : INT64_MAX;
+	if (column->has_minimum && column->minimum > pick->minimum)
+		pick->minimum = column->minimum;
+	if (column->has_maximum && column->maximum < pick->maximum)
+		pick->maximum = column->maximum;
 }
 
 static enum err add_pick(struct import_check *check, struct arena *arena, size_t column, const struct schema_field *field)
@@ -85,6 +126,7 @@ static enum err add_pick(struct import_check *check, struct arena *arena, size_t
 		if (!pick->values)
 			return ERR_TOO_LARGE;
 	}
+	set_range(pick);
 	if (text_equal(field->name, "country"))
 		check->country = column;
 	check->pick_count++;
@@ -184,6 +226,7 @@ static void check_cell(struct import_check *check, const struct import_pick *pic
 	const struct schema_field *field = pick->field;
 	struct str value = cell;
 	enum row_code code = ROW_FINE;
+	int64_t number = 0;
 
 	if (!is_storable(value)) {
 		import_checked_add(ret, (int)field->index, ROW_INVALID_BYTES, ROW_SEVERITY_ERROR);
@@ -192,10 +235,14 @@ static void check_cell(struct import_check *check, const struct import_pick *pic
 	if (pick->normaliser->run) {
 		check->context.values = pick->values;
 		code = pick->normaliser->run(&check->context, &value);
+		if (code == ROW_VALUE_UNKNOWN && field == check->target->import->status)
+			code = ROW_STATUS_UNKNOWN; /* for which a default applies */
 		report(ret, field, code, &value);
 	}
 	if (value.n && pick->validator && (code == ROW_FINE || row_code_severity(code) == ROW_SEVERITY_WARNING))
 		report(ret, field, pick->validator->run(value), &value);
+	if (pick->counted && value.n && code == ROW_FINE && parse_i64_n(value.p, value.n, pick->minimum, pick->maximum, &number))
+		report(ret, field, ROW_NUMBER_OUT_OF_RANGE, &value);
 	/* A character has at least one byte: counting them is for the few cells whose bytes pass the limit. */
 	if (field->max && value.n > (size_t)field->max && utf8_length(value.p, value.n) > (size_t)field->max)
 		report(ret, field, ROW_TOO_LONG, &value);
@@ -237,6 +284,6 @@ enum err import_check_row(struct import_check *check, const struct str *cells, s
 	/* A cell that is there but wrong has been reported as such; "missing" is for rows where nothing was written. */
 	for (size_t g = 0; g < check->group_count; g++)
 		if (!(filled & check->groups[g].fields))
-			import_checked_add(ret, IMPORT_WHOLE_ROW, check->groups[g].code, row_code_severity(check->groups[g].code));
+			import_checked_add(ret, check->groups[g].named, check->groups[g].code, row_code_severity(check->groups[g].code));
 	return check->context.exhausted ? ERR_TOO_LARGE : OK;
 }

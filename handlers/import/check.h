@@ -38,11 +38,14 @@ struct import_pick {
 	const struct normaliser *normaliser;
 	const struct validator *validator; /* or NULL */
 	const struct value_index *values;  /* or NULL */
+	bool counted; /* a number: its value must lie between these */
+	int64_t minimum, maximum;
 };
 
 struct import_check_group {
 	enum row_code code;
 	uint64_t fields; /* bit per field index */
+	int named; /* the field that a lone required one is reported of, or IMPORT_WHOLE_ROW */
 };
 
 struct import_check {

@@ -226,11 +226,24 @@ static void put_labels(struct json_writer *w, const struct schema_labels *labels
 	json_object_close(w);
 }
 
-static void put_field(struct json_writer *w, const struct schema_field *field)
+/* Does a row stay out without this very field? */
+static bool is_required(const struct schema_table *table, const struct schema_field *field)
+{
+	for (size_t g = 0; g < table->import->group_count; g++) {
+		const struct schema_group *group = &table->import->groups[g];
+		if (group->count == 1 && group->fields[0] == field && row_code_severity(row_code_of(group->code)) == ROW_SEVERITY_ERROR)
+			return true;
+	}
+	return false;
+}
+
+static void put_field(struct json_writer *w, const struct schema_table *table, const struct schema_field *field)
 {
 	json_object_open(w, NULL);
 	json_put_text(w, "name", field->name);
 	put_labels(w, &field->column->labels);
+	json_put_text(w, "type", schema_type_name(field->column->type));
+	json_put_bool(w, "required", is_required(table, field));
 	json_put_i64(w, "maxLength", field->max);
 	if (field->column->value_count) {
 		json_array_open(w, "values");
@@ -257,7 +270,7 @@ enum err import_targets(struct request *request, struct response *response)
 		put_labels(w, &table->labels);
 		json_array_open(w, "fields");
 		for (size_t i = 0; i < table->field_count; i++)
-			put_field(w, &table->fields[i]);
+			put_field(w, table, &table->fields[i]);
 		json_array_close(w);
 		json_array_open(w, "duplicateKeys");
 		for (size_t i = 0; i < table->import->key_count; i++)

@@ -17,6 +17,9 @@ static const struct normaliser normalisers[] = {
 	{"name", normalise_name},
 	{"timestamp", normalise_timestamp},
 	{"value", normalise_value},
+	{"integer", normalise_integer},
+	{"money", normalise_money},
+	{"boolean", normalise_boolean},
 };
 
 static const struct validator validators[] = {

@@ -67,13 +67,17 @@ size_t normalise_key(struct str text, char *out, size_t room);
 /* Index of a column's values, their labels and aliases. NULL when the arena is exhausted. */
 const struct value_index *normalise_values(struct arena *arena, const struct schema_column *column) MUST_USE;
 
-/* The normalisers and validators themselves (normalise_contact.c, normalise_name.c, normalise_time.c, normalise_key.c). */
+/* The normalisers and validators themselves (normalise_contact.c, normalise_name.c, normalise_time.c, normalise_key.c,
+   normalise_number.c). */
 enum row_code normalise_email(struct normalise_context *context, struct str *value);
 enum row_code normalise_phone(struct normalise_context *context, struct str *value);
 enum row_code normalise_postal_code(struct normalise_context *context, struct str *value);
 enum row_code normalise_name(struct normalise_context *context, struct str *value);
 enum row_code normalise_timestamp(struct normalise_context *context, struct str *value);
 enum row_code normalise_value(struct normalise_context *context, struct str *value);
+enum row_code normalise_integer(struct normalise_context *context, struct str *value);
+enum row_code normalise_money(struct normalise_context *context, struct str *value); /* hundredths */
+enum row_code normalise_boolean(struct normalise_context *context, struct str *value);
 enum row_code validate_email(struct str value);
 enum row_code validate_phone(struct str value);
 enum row_code validate_postal_code(struct str value);

@@ -154,5 +154,5 @@ enum row_code normalise_value(struct normalise_context *context, struct str *val
 		return ROW_FINE;
 	}
 	*value = (struct str){NULL, 0};
-	return ROW_STATUS_UNKNOWN;
+	return ROW_VALUE_UNKNOWN;
 }

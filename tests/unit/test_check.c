@@ -118,6 +118,91 @@ static void test_edges(void)
 	ok(import_check_row(&check, cells, 0, &checked) == OK && !checked.valid, "an empty row has no contact");
 }
 
+/* Columns of a menu, as a declaration of another kind of thing makes them. */
+enum { SKU, NAME, CATEGORY, PRICE, AVAILABLE, ORDER, MENU_COLUMNS };
+static const struct {
+	const char *cells[MENU_COLUMNS];
+	const char *field, *value, *issues;
+} menu_rows[] = {
+	{{"T1", "Thé", "Boissons chaudes", "12,50 LE", "oui", "3"}, "price", "1250", ""},
+	{{"T1", "Thé", "Boissons chaudes", "12,50 LE", "oui", "3"}, "category", "hot_drink", ""},
+	{{"T1", "Thé", "", "12", "non", ""}, "available", "false", ""},
+	{{"", "Thé", "quelque chose", "12", "", ""}, "category", NULL, "value_unknown:category"},
+	{{"", "", "", "12", "", ""}, "name", NULL, "!required_missing:name"},
+	{{"", "Thé", "", "", "", ""}, "price", NULL, "!required_missing:price"},
+	{{"", "Thé", "", "cher", "", ""}, "price", "cher", "!amount_invalid:price"},
+	{{"", "Thé", "", "-1", "", ""}, "price", "-100", "!number_out_of_range:price"},
+	{{"", "Thé", "", "1000000,01", "", ""}, "price", "100000001", "!number_out_of_range:price"},
+	{{"", "Thé", "", "99 999 999 999", "", ""}, "price", "9999999999900", "!number_out_of_range:price"},
+	{{"", "Thé", "", "1", "bof", "dix"}, "available", "bof", "!boolean_invalid:available !number_invalid:sortOrder"},
+};
+
+static void test_menu(void)
+{
+	static const char *const columns[MENU_COLUMNS] = {"sku", "name", "category", "price", "available", "sortOrder"};
+	const struct schema_table *leads = lead;
+	const struct schema_app *app = NULL;
+	const char *why = NULL;
+	int fields[MENU_COLUMNS];
+	struct import_check check;
+	static struct import_checked checked;
+
+	if (!ok(schema_load_file(&arena, "schema/venue.json", &app, &why) == OK, "venue loads") ||
+	    !ok(import_check_target(schema_table_of(app, "menu_item"), &why) == OK, "every name in it is known"))
+		return;
+	lead = schema_table_of(app, "menu_item"); /* issues_of names its fields */
+	for (size_t i = 0; i < MENU_COLUMNS; i++)
+		fields[i] = (int)schema_field_of(lead, columns[i])->index;
+	ok(import_check_init(&check, &arena, lead, fields, MENU_COLUMNS, false) == OK, "init");
+	import_check_start(&check, &batch);
+	for (size_t i = 0; i < sizeof(menu_rows) / sizeof(menu_rows[0]); i++) {
+		struct str cells[MENU_COLUMNS];
+		for (size_t c = 0; c < MENU_COLUMNS; c++)
+			cells[c] = str_of(menu_rows[i].cells[c]);
+		ok(import_check_row(&check, cells, MENU_COLUMNS, &checked) == OK, "row %zu of the menu", i);
+		struct str value = checked.vals[schema_field_of(lead, menu_rows[i].field)->index];
+		is_text(value.p ? arena_copy(&arena, value.p, value.n) : NULL, menu_rows[i].value, menu_rows[i].field);
+		is_text(issues_of(&checked), menu_rows[i].issues, "its issues");
+	}
+	lead = leads;
+}
+
+/* A column that must not be null and may stay empty would fail in the database: such a declaration is refused at start. */
+static void test_unsupplied(void)
+{
+	static const char form[] = "{\"app\":\"a\",\"tables\":{\"t\":{\"labels\":{\"fr\":\"T\",\"en\":\"T\"},\"scope\":\"space\",\"columns\":["
+				   "{\"name\":\"id\",\"type\":\"uuid\"},{\"name\":\"space\",\"type\":\"text\"},"
+				   "{\"name\":\"n\",\"type\":\"%s\",\"labels\":{\"fr\":\"N\",\"en\":\"N\"}%s,\"import\":{\"field\":\"n\",\"normalise\":\"%s\"}}],"
+				   "\"primaryKey\":[\"id\"],\"import\":{%s}}}}";
+	static const struct {
+		const char *type, *rest, *normalise, *import;
+		bool good;
+	} kinds[] = {
+		{"text", "", "trim", "", false},
+		{"text", ",\"nullable\":true", "trim", "", true},
+		{"text", ",\"default\":\"x\"", "trim", "", true},
+		{"text", "", "trim", "\"groups\":[{\"code\":\"required_missing\",\"anyOf\":[\"n\"]}]", true},
+		{"text", "", "trim", "\"groups\":[{\"code\":\"company_missing\",\"anyOf\":[\"n\"]}]", false},
+		{"integer", ",\"nullable\":true", "integer", "", true},
+		{"bigint", ",\"nullable\":true", "money", "", true},
+		{"boolean", ",\"nullable\":true", "boolean", "", true},
+		{"integer", ",\"nullable\":true", "trim", "", false},
+		{"boolean", ",\"nullable\":true", "integer", "", false},
+		{"numeric", ",\"nullable\":true", "money", "", false},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct schema_app *app = NULL;
+		const char *why = NULL;
+		char json[2048];
+		int n = snprintf(json, sizeof(json), form, kinds[i].type, kinds[i].rest, kinds[i].normalise, kinds[i].import);
+		if (!ok(schema_load(&arena, json, (size_t)n, &app, &why) == OK, "declaration %zu loads", i))
+			printf("# %s\n", why);
+		else
+			ok((import_check_target(app->tables, &why) == OK) == kinds[i].good, "%s%s %s", kinds[i].type, kinds[i].rest, kinds[i].normalise);
+	}
+}
+
 static void test_no_memory(void)
 {
 	struct import_check check;
@@ -173,6 +258,8 @@ int main(void)
 		ok(import_check_target(lead, &why) == OK, "every name in it is known");
 		test_rows();
 		test_edges();
+		test_menu();
+		test_unsupplied();
 		test_no_memory();
 		test_rate();
 	}
