@@ -79,7 +79,7 @@ static enum err run_format(const char *name, const struct read_options *options,
 
 int read_main(int argc, char **argv)
 {
-	struct read_options options = {.mode = "rows", .header_row = READ_HEADER_AUTO, .max_record = CSV_RECORD_MAX, .max_field = CSV_FIELD_MAX,
+	struct read_options options = {.mode = "rows", .header_row = HEADER_AUTO, .max_record = CSV_RECORD_MAX, .max_field = CSV_FIELD_MAX,
 				       .max_quoted_lines = CSV_QUOTED_LINES_MAX, .max_columns = CSV_COLUMNS_MAX,
 				       .max_memory = 64 << 20, .max_cpu = 300};
 	struct stat file;

@@ -15,19 +15,18 @@
 
 #include "core/base/err.h"
 #include "readers/frame.h"
+#include "readers/header.h"
 
 #include <stdint.h>
 
 /* Exit status. 0 also for a file that cannot be read: then the last frame was FAIL. */
 enum read_exit { READ_EXIT_OK = 0, READ_EXIT_USAGE = 64, READ_EXIT_MEMORY = 70, READ_EXIT_PIPE = 74 };
 
-#define READ_HEADER_AUTO (-1)
-
 struct read_options {
 	const char *mode;      /* "inspect" or "rows" */
 	const char *encoding;  /* NULL: detect */
 	const char *delimiter; /* NULL: detect */
-	int64_t header_row;    /* READ_HEADER_AUTO: detect */
+	int64_t header_row;    /* HEADER_AUTO: detect */
 	int64_t skip_rows;
 	int64_t max_record, max_field, max_quoted_lines, max_columns;
 	int64_t max_memory, max_cpu;
