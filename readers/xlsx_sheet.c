@@ -6,6 +6,7 @@
 #include "readers/xlsx_sheet.h"
 
 #include "readers/frame.h"
+#include "readers/xlsx_quick.h"
 #include "readers/xlsx_strings.h"
 
 #include <string.h>
@@ -190,21 +191,34 @@ static enum err convert_number(struct xlsx_sheet *s, struct str *value)
 	return n || utf8_valid(value->p, value->n) ? OK : refuse(s->book->refusal, "xml_encoding");
 }
 
+static bool whole_number(struct str text, uint64_t *ret)
+{
+	uint64_t value = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned digit = (unsigned char)text.p[i] - (unsigned)'0';
+		if (digit > 9 || i > 17)
+			return false;
+		value = value * 10 + digit;
+	}
+	*ret = value;
+	return true;
+}
+
 static enum err convert_shared(struct xlsx_sheet *s, struct str *value)
 {
-	int64_t index = 0;
+	uint64_t index = 0;
 	struct str text = str_trim(*value);
 	if (text.n == 0) {
 		value->n = 0;
 		return OK;
 	}
-	if (parse_i64_n(text.p, text.n, 0, INT64_MAX, &index) || (uint64_t)index >= s->strings->count) {
+	if (!whole_number(text, &index) || index >= s->strings->count) {
 		s->notes |= XLSX_NOTE_NO_STRING;
 		s->flags |= ROW_FLAG_INVALID_BYTES;
 		*value = STR("\xef\xbf\xbd");
 		return OK;
 	}
-	return string_store_get(s->strings, (uint64_t)index, s->text + s->value_start, s->limits.field_bytes + 4, value);
+	return string_store_get(s->strings, index, s->text + s->value_start, s->limits.field_bytes + 4, value);
 }
 
 static enum err convert_text(struct xlsx_sheet *s, struct str *value)
@@ -275,6 +289,55 @@ static enum err end_cell(struct xlsx_sheet *s)
 	return err || value.n == 0 ? err : keep_cell(s, value);
 }
 
+/* ---- cells of the plainest form ---- */
+
+/* A whole number as we would write it. */
+static bool is_plain_whole(struct str value)
+{
+	if (value.n > 15 || value.p[0] < '1' || value.p[0] > '9')
+		return false;
+	for (size_t i = 1; i < value.n; i++) {
+		if (value.p[i] < '0' || value.p[i] > '9')
+			return false;
+	}
+	return true;
+}
+
+static enum err quick_cell(struct xlsx_sheet *s, const struct xlsx_quick_cell *cell)
+{
+	static const enum xlsx_cell_type types[] = {
+	    ['s'] = XLSX_CELL_SHARED, ['f'] = XLSX_CELL_TEXT, ['b'] = XLSX_CELL_BOOLEAN, ['e'] = XLSX_CELL_ERROR, ['n'] = XLSX_CELL_NUMBER};
+	s->column = cell->column ? cell->column : s->column + 1;
+	if (cell->value.n == 0)
+		return OK;
+	struct str value = {s->text + s->text_used, cell->value.n};
+	s->value_start = s->text_used;
+	s->type = types[(unsigned char)cell->type];
+	if (s->type == XLSX_CELL_SHARED) {
+		value = cell->value;
+		enum err err = convert_shared(s, &value);
+		return err || value.n == 0 ? err : keep_cell(s, value);
+	}
+	if (cell->value.n > RAW_MAX)
+		return refuse(s->book->refusal, "xml_too_complex");
+	memcpy(s->text + s->value_start, cell->value.p, cell->value.n);
+	s->kind = s->type == XLSX_CELL_NUMBER ? xlsx_style_kind(s->styles, cell->style) : XLSX_NUMBER;
+	if (s->type == XLSX_CELL_NUMBER && s->kind == XLSX_NUMBER && is_plain_whole(value))
+		return keep_cell(s, value);
+	s->text_used += value.n;
+	return end_cell(s);
+}
+
+/* As many as stand one behind the other. */
+static enum err quick_cells(struct xlsx_sheet *s)
+{
+	struct xlsx_quick_cell cell;
+	enum err err = OK;
+	while (!err && xlsx_quick_cell(&s->book->xml, &cell))
+		err = quick_cell(s, &cell);
+	return err;
+}
+
 /* ---- rows ---- */
 
 /* *ret_filled: the row at hand is one to give out. */
@@ -328,6 +391,8 @@ enum xlsx_step xlsx_sheet_next(struct xlsx_sheet *s, struct xlsx_row *ret)
 			return XLSX_END;
 		else
 			s->error = xml->error;
+		if (!s->error && s->in_row && xml->depth == 3)
+			s->error = quick_cells(s);
 	}
 	if (s->error)
 		return XLSX_FAILED;

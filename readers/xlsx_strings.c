@@ -3,6 +3,7 @@
  */
 #include "readers/xlsx_strings.h"
 
+#include "readers/xlsx_quick.h"
 #include "readers/xlsx_value.h"
 
 #include <string.h>
@@ -42,13 +43,12 @@ static enum err finish_string(struct strings_reader *r)
 	return err;
 }
 
-static enum err add_text(struct strings_reader *r)
+static enum err add_text(struct strings_reader *r, struct str text, bool literal)
 {
-	struct str text = r->book->xml.text;
 	if (r->value.len > r->max * 8) /* escapes take seven bytes for one; the rest would be cut anyway */
 		return OK;
 	char *to = buf_reserve(&r->value, text.n);
-	size_t n = to ? xml_decode(text, r->book->xml.literal, to) : 0;
+	size_t n = to ? xml_decode(text, literal, to) : 0;
 	if (!to)
 		return ERR_TOO_LARGE;
 	if (n == SIZE_MAX)
@@ -61,7 +61,8 @@ static void trim_run(struct strings_reader *r)
 {
 	char *run = r->value.data + r->run_start;
 	struct str trimmed = str_trim((struct str){run, r->value.len - r->run_start});
-	memmove(run, trimmed.p, trimmed.n);
+	if (trimmed.p != run)
+		memmove(run, trimmed.p, trimmed.n);
 	r->value.len = r->run_start + trimmed.n;
 }
 
@@ -89,6 +90,22 @@ static enum err on_end(struct strings_reader *r)
 	return xml->depth == 1 && str_equal_text(xml->name, "si") ? finish_string(r) : OK;
 }
 
+/* Strings of the plainest form, as many as stand one behind the other. */
+static enum err take_quick(struct strings_reader *r)
+{
+	struct str text;
+	enum err err = OK;
+	while (!err && r->book->xml.depth == 1 && xlsx_quick_string(&r->book->xml, &text, &r->keeps_space)) {
+		r->run_start = 0;
+		err = add_text(r, text, false);
+		if (!err && !r->keeps_space)
+			trim_run(r);
+		if (!err)
+			err = finish_string(r);
+	}
+	return err;
+}
+
 enum err xlsx_strings_read(struct xlsx_book *book, struct string_store *store, size_t max)
 {
 	struct strings_reader r = {.book = book, .store = store, .max = max};
@@ -103,7 +120,9 @@ enum err xlsx_strings_read(struct xlsx_book *book, struct string_store *store, s
 		else if (event == XML_END)
 			err = on_end(&r);
 		else if (r.in_text)
-			err = add_text(&r);
+			err = add_text(&r, book->xml.text, book->xml.literal);
+		if (!err)
+			err = take_quick(&r);
 	}
 	buf_release(&r.value);
 	if (!err && event == XML_FAILED)

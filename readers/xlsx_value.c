@@ -126,9 +126,9 @@ static struct str take_digits(struct str *rest)
 	return digits;
 }
 
-static bool take_char(struct str *rest, const char *any)
+static bool take_either(struct str *rest, char a, char b)
 {
-	if (rest->n == 0 || !rest->p[0] || !strchr(any, rest->p[0]))
+	if (rest->n == 0 || (rest->p[0] != a && rest->p[0] != b))
 		return false;
 	rest->p++;
 	rest->n--;
@@ -139,16 +139,16 @@ static bool parse_decimal(struct str text, struct decimal *ret)
 {
 	struct decimal decimal = {0};
 	decimal.negative = text.n && text.p[0] == '-';
-	take_char(&text, "+-");
+	take_either(&text, '+', '-');
 	decimal.whole = take_digits(&text);
 	decimal.fraction = (struct str){text.p, 0};
-	if (take_char(&text, "."))
+	if (take_either(&text, '.', '.'))
 		decimal.fraction = take_digits(&text);
-	decimal.has_exponent = take_char(&text, "eE");
+	decimal.has_exponent = take_either(&text, 'e', 'E');
 	if (decimal.whole.n + decimal.fraction.n == 0)
 		return false;
 	if (decimal.has_exponent) {
-		take_char(&text, "+-");
+		take_either(&text, '+', '-');
 		if (take_digits(&text).n == 0)
 			return false;
 	}
@@ -393,7 +393,7 @@ static uint32_t escaped(const char *p, size_t n, uint32_t unit, size_t *ret_leng
 
 size_t xlsx_unescape(char *text, size_t n)
 {
-	const char *first = n >= 7 ? memmem(text, n, "_x", 2) : NULL;
+	const char *first = n >= 7 ? memchr(text, '_', n) : NULL;
 	if (!first)
 		return n;
 	size_t to = (size_t)(first - text);

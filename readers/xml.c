@@ -19,7 +19,7 @@ static bool is_space(char c)
 enum err xml_init(struct xml *xml, struct arena *arena, struct refusal *refusal)
 {
 	*xml = (struct xml){.refusal = refusal};
-	xml->window = arena_alloc(arena, XML_WINDOW + 1);
+	xml->window = arena_alloc(arena, XML_WINDOW + 1 + XML_SLACK);
 	xml->raw = arena_alloc(arena, UTF16_PIECE);
 	return xml->window && xml->raw ? OK : ERR_TOO_LARGE;
 }

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #define XML_WINDOW (256u << 10)
+#define XML_SLACK 32u /* bytes behind the window that may be read, whatever they are */
 #define XML_DEPTH_MAX 128u
 #define XML_ATTRIBUTES_MAX 64u
 
@@ -53,7 +54,7 @@ struct xml {
 	struct refusal *refusal;
 	enum err error;
 
-	char *window; /* XML_WINDOW bytes and a NUL */
+	char *window; /* XML_WINDOW bytes, a NUL and the slack */
 	char *raw;    /* UTF-16 before it is transcoded */
 	size_t at, filled;
 	uint64_t passed; /* bytes that left the window at its front */
