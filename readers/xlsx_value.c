@@ -192,7 +192,8 @@ static size_t put_plain(char *to, const char *digits, size_t n, int exponent)
 static size_t shortest_digits(double value, char digits[20], int *ret_exponent)
 {
 	char text[40];
-	for (int precision = 14; precision <= 16; precision++) {
+	/* 15 digits always come back from a double, fewer only from the smallest ones */
+	for (int precision = fabs(value) < 2.3e-308 ? 0 : 14; precision <= 16; precision++) {
 		snprintf(text, sizeof(text), "%.*e", precision, value);
 		if (precision == 16 || strtod(text, NULL) == value)
 			break;
@@ -248,8 +249,9 @@ size_t xlsx_number(struct str text, char *to)
 	if (!parse_decimal(text, &decimal))
 		return 0;
 	if (is_canonical(&decimal) && text.n < XLSX_VALUE_MAX && is_digit(text.p[decimal.negative])) {
-		memcpy(to, text.p, text.n);
-		return text.n;
+		size_t n = decimal.fraction.n ? text.n : decimal.negative + decimal.whole.n; /* "5." is 5 */
+		memcpy(to, text.p, n);
+		return n;
 	}
 	double value = to_double(text);
 	return isfinite(value) ? put_double(to, value) : 0;
