@@ -5,8 +5,9 @@
  */
 #include "readers/csv_detect.h"
 
-#include "readers/csv_types.h"
+#include "readers/cell_types.h"
 #include "readers/frame.h"
+#include "readers/header.h"
 
 #include <string.h>
 
@@ -194,6 +195,54 @@ enum err csv_detect_dialect(struct arena *scratch, struct str sample, char delim
 	return OK;
 }
 
+/* ---- header ---- */
+
+/* The sample as rows, for header.c. */
+struct sample_rows {
+	struct arena *scratch;
+	struct str sample;
+	bool whole, too_many;
+	const struct csv_dialect *dialect;
+	struct csv csv;
+};
+
+static enum err open_rows(void *context)
+{
+	struct sample_rows *rows = context;
+	return csv_open_sample(&rows->csv, rows->scratch, rows->sample, rows->dialect);
+}
+
+static bool next_row(void *context, struct header_row *row)
+{
+	struct sample_rows *rows = context;
+	struct csv_record record;
+	enum csv_step step = csv_next(&rows->csv, &record);
+	rows->too_many = rows->too_many || step == CSV_TOO_MANY_COLUMNS;
+	if (step != CSV_RECORD)
+		return false;
+	bool cut = !rows->whole && rows->csv.start + rows->csv.consumed == rows->csv.filled;
+	*row = (struct header_row){record.number, record.cells, record.cell_count, record.empty, cut};
+	return true;
+}
+
+static enum err detect_header(struct arena *scratch, struct str sample, bool whole, int64_t wished_row, struct csv_layout *layout)
+{
+	struct sample_rows rows = {.scratch = scratch, .sample = sample, .whole = whole, .dialect = &layout->dialect};
+	struct header_sample header_sample = {.open = open_rows, .next = next_row, .context = &rows, .scratch = scratch};
+	struct header header;
+	enum err err = header_detect(&header_sample, wished_row, &header);
+	if (err)
+		return err;
+	layout->has_header = header.row > 0;
+	layout->header_row = header.row;
+	layout->columns = header.columns;
+	layout->records = header.records;
+	layout->data_rows = header.data_rows;
+	layout->bytes = sample.n;
+	layout->too_many = rows.too_many;
+	return OK;
+}
+
 enum err csv_detect(struct arena *scratch, struct str sample, bool whole, const struct csv_wish *wish, struct csv_layout *ret)
 {
 	struct csv_layout layout = {0};
@@ -204,7 +253,7 @@ enum err csv_detect(struct arena *scratch, struct str sample, bool whole, const 
 	sample = (struct str){sample.p + layout.directive, sample.n - layout.directive};
 	enum err err = csv_detect_dialect(scratch, sample, delimiter, &layout.dialect);
 	if (!err)
-		err = csv_detect_header(scratch, sample, whole, wish->header_row, &layout);
+		err = detect_header(scratch, sample, whole, wish->header_row, &layout);
 	if (!err)
 		*ret = layout;
 	return err;

@@ -9,16 +9,16 @@
 #include "core/base/err.h"
 #include "core/base/text.h"
 #include "readers/csv.h"
+#include "readers/header.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define CSV_SAMPLE (256u << 10) /* bytes of the file that detection sees */
-#define CSV_HEADER_AUTO (-1)
 
 struct csv_wish {
 	char delimiter;     /* '\0': detect */
-	int64_t header_row; /* CSV_HEADER_AUTO: detect; 0: there is none; else its row number */
+	int64_t header_row; /* HEADER_AUTO: detect; 0: there is none; else its row number */
 };
 
 struct csv_layout {
@@ -41,16 +41,13 @@ bool csv_mostly_control(const char *bytes, size_t n);
 /* whole: the sample is the entire file, so that its last record is complete. scratch is reset. ERR_TOO_LARGE when scratch is too small (4 MiB do). */
 enum err csv_detect(struct arena *scratch, struct str sample, bool whole, const struct csv_wish *wish, struct csv_layout *ret) MUST_USE;
 
-/* ---- steps of csv_detect, each in its own file ---- */
+/* ---- steps of csv_detect ---- */
 
 /* `sep=;` as the first line: its length with the line end, and the delimiter; 0 when there is no such line. */
 size_t csv_directive(struct str sample, char *ret_delimiter);
 
 /* Delimiter and quote whose rows are the most alike in length and whose cells look the most like something. */
 enum err csv_detect_dialect(struct arena *scratch, struct str sample, char delimiter, struct csv_dialect *ret) MUST_USE;
-
-/* Header, columns and counts of the sample, read in that dialect. */
-enum err csv_detect_header(struct arena *scratch, struct str sample, bool whole, int64_t wished_row, struct csv_layout *layout) MUST_USE;
 
 /* Reader over the sample: everything fed at once (at most CSV_SAMPLE * 3 / 2 bytes, the worst that UTF-16 becomes), finished. */
 enum err csv_open_sample(struct csv *csv, struct arena *scratch, struct str sample, const struct csv_dialect *dialect) MUST_USE;

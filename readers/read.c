@@ -5,6 +5,7 @@
 #include "readers/read.h"
 
 #include "core/base/text.h"
+#include "readers/archive.h"
 #include "readers/csv.h"
 #include "readers/sandbox.h"
 
@@ -18,6 +19,7 @@ static const struct {
 	enum err (*run)(const struct read_options *options, struct frame_writer *writer);
 } formats[] = {
 	{"csv", csv_read},
+	{"xlsx", xlsx_read},
 };
 
 #define TEXT_OPTION(name, field) {name, offsetof(struct read_options, field), true, 0, 0}
@@ -40,6 +42,13 @@ static const struct {
 	NUMBER_OPTION("--max-columns", max_columns, 1, CSV_COLUMNS_MAX),
 	NUMBER_OPTION("--max-memory", max_memory, 1 << 20, INT64_MAX / 2),
 	NUMBER_OPTION("--max-cpu", max_cpu, 1, 86400),
+	TEXT_OPTION("--sheet", sheet),
+	NUMBER_OPTION("--max-entries", max_entries, 1, INT64_MAX),
+	NUMBER_OPTION("--max-part", max_part, 1, INT64_MAX),
+	NUMBER_OPTION("--max-unpacked", max_unpacked, 1, INT64_MAX),
+	NUMBER_OPTION("--max-ratio", max_ratio, 1, INT64_MAX),
+	NUMBER_OPTION("--strings-memory", strings_memory, 1 << 10, INT32_MAX),
+	NUMBER_OPTION("--scratch", scratch, 1, INT64_MAX),
 };
 
 static enum err parse_option(struct read_options *options, const char *name, const char *value)
@@ -77,20 +86,39 @@ static enum err run_format(const char *name, const struct read_options *options,
 	return frame_put_fail(writer, "unknown_format", "There is no reader for this format.");
 }
 
+#define STRINGS_MEMORY (24ll << 20)
+
+static const struct read_options defaults = {
+	.mode = "rows",
+	.header_row = HEADER_AUTO,
+	.max_record = CSV_RECORD_MAX,
+	.max_field = CSV_FIELD_MAX,
+	.max_quoted_lines = CSV_QUOTED_LINES_MAX,
+	.max_columns = CSV_COLUMNS_MAX,
+	.max_memory = 64 << 20,
+	.max_cpu = 300,
+	.max_entries = ARCHIVE_ENTRIES_MAX,
+	.max_part = ARCHIVE_PART_MAX,
+	.max_unpacked = ARCHIVE_TOTAL_MAX,
+	.max_ratio = ARCHIVE_RATIO_MAX,
+	.strings_memory = STRINGS_MEMORY,
+};
+
 int read_main(int argc, char **argv)
 {
-	struct read_options options = {.mode = "rows", .header_row = READ_HEADER_AUTO, .max_record = CSV_RECORD_MAX, .max_field = CSV_FIELD_MAX,
-				       .max_quoted_lines = CSV_QUOTED_LINES_MAX, .max_columns = CSV_COLUMNS_MAX,
-				       .max_memory = 64 << 20, .max_cpu = 300};
+	struct read_options options = defaults;
 	struct stat file;
 	struct frame_writer writer;
 	if (parse_options(argc, argv, &options))
 		return READ_EXIT_USAGE;
 	frame_writer_init(&writer, STDOUT_FILENO);
 	bool is_file = fstat(STDIN_FILENO, &file) == 0 && S_ISREG(file.st_mode);
-	struct sandbox_limits limits = {options.max_memory, options.max_cpu};
+	struct sandbox_limits limits = {options.max_memory, options.max_cpu, options.scratch};
 	enum err err = OK;
-	if (sandbox_enter(&limits))
+	/* libzip asks for local time when it reads a directory. With a fixed zone, looked up now, that opens no file later. */
+	bool has_zone = setenv("TZ", "UTC0", 1) == 0;
+	tzset();
+	if (!has_zone || sandbox_enter(&limits))
 		err = frame_put_fail(&writer, "sandbox_unavailable", "This system cannot isolate the reading of files.");
 	else if (!is_file)
 		err = frame_put_fail(&writer, "input_not_a_file", "The input is not a regular file.");

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "readers/read.h"
+#include "readers/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,12 +72,28 @@ static void make_arguments(struct arguments *arguments, struct arena *arena, con
 		add_argument(arguments, arena, first[i]);
 	add_limit(arguments, arena, "--max-memory", options->memory_bytes);
 	add_limit(arguments, arena, "--max-cpu", options->cpu_seconds);
+	if (options->scratch_directory)
+		add_limit(arguments, arena, "--scratch", options->scratch_bytes > 0 ? options->scratch_bytes : READER_SCRATCH_DEFAULT);
 	for (size_t i = 0; options->extra && options->extra[i]; i++)
 		add_argument(arguments, arena, options->extra[i]);
 }
 
-/* In the child, between fork and exec: only async-signal-safe calls. Does not return. */
-static void become_reader(const char *program, char **arguments, int input, int output, pid_t parent)
+/* A file without a name: it is gone with the last process that has it open. -1 when there is none to be had. */
+static int open_scratch(const char *directory)
+{
+	char name[4096];
+	int fd = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 || errno != EOPNOTSUPP)
+		return fd;
+	snprintf(name, sizeof(name), "%s/scratch-XXXXXX", directory); /* a file system without O_TMPFILE */
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(name);
+	return fd;
+}
+
+/* In the child, between fork and exec: only async-signal-safe calls. Does not return. scratch: -1 for none. */
+static void become_reader(const char *program, char **arguments, int input, int output, int scratch, pid_t parent)
 {
 	static char *const no_environment[] = {NULL};
 	sigset_t none;
@@ -84,9 +101,11 @@ static void become_reader(const char *program, char **arguments, int input, int 
 	/* Copies above 2 first, so that no dup2 overwrites what the next one needs. */
 	input = fcntl(input, F_DUPFD, 10);
 	output = fcntl(output, F_DUPFD, 10);
+	scratch = scratch >= 0 ? fcntl(scratch, F_DUPFD, 10) : -1;
 	int null = open("/dev/null", O_WRONLY);
 	bool ready = input >= 0 && output >= 0 && null >= 0 && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(null, 2) == 2 &&
-		     close_range(3, ~0U, 0) == 0 && setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
+		     (scratch < 0 || dup2(scratch, SANDBOX_SCRATCH) == SANDBOX_SCRATCH) &&
+		     close_range(scratch < 0 ? SANDBOX_SCRATCH : SANDBOX_SCRATCH + 1, ~0U, 0) == 0 && setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -103,13 +122,21 @@ enum err reader_start(struct reader *reader, struct arena *arena, const struct r
 	struct str *cells = arena_array(arena, FRAME_CELLS_MAX, sizeof(cells[0]));
 	if (arguments.failed || !cells)
 		return ERR_TOO_LARGE;
-	if (pipe2(ends, O_CLOEXEC))
+	int scratch = options->scratch_directory ? open_scratch(options->scratch_directory) : -1;
+	if (options->scratch_directory && scratch < 0)
 		return ERR_IO;
+	if (pipe2(ends, O_CLOEXEC)) {
+		if (scratch >= 0)
+			close(scratch);
+		return ERR_IO;
+	}
 	fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES);
 	pid_t parent = getpid(), child = fork();
 	if (child == 0)
-		become_reader(options->program, arguments.list, options->input, ends[1], parent);
+		become_reader(options->program, arguments.list, options->input, ends[1], scratch, parent);
 	close(ends[1]);
+	if (scratch >= 0)
+		close(scratch);
 	if (child < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK)) {
 		close(ends[0]);
 		if (child > 0) {

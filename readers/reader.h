@@ -29,7 +29,11 @@ struct reader_options {
 	int64_t memory_bytes; /* beyond the program itself; 0: the child's default */
 	int64_t cpu_seconds;  /* 0: the child's default */
 	int64_t output_bytes; /* it may send so much; 0: any amount */
+	const char *scratch_directory; /* the child gets an unlinked file there for what does not fit in memory; NULL: none */
+	int64_t scratch_bytes;         /* largest size of that file; 0: READER_SCRATCH_DEFAULT */
 };
+
+#define READER_SCRATCH_DEFAULT (4ll << 30)
 
 enum reader_verdict {
 	READER_OK,       /* END came, and the child went */
@@ -75,7 +79,7 @@ enum reader_step {
 	READER_OVER   /* call reader_finish for the verdict */
 };
 
-/* ERR_IO when there is no process or pipe to be had, ERR_TOO_LARGE when the arena is exhausted. A program that cannot be
+/* ERR_IO when there is no process, pipe or scratch file to be had, ERR_TOO_LARGE when the arena is exhausted. A program that cannot be
    executed shows as READER_CRASHED. */
 enum err reader_start(struct reader *reader, struct arena *arena, const struct reader_options *options) MUST_USE;
 

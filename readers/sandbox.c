@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -78,6 +79,11 @@ static int64_t mapped_bytes(void)
 	return pages ? pages * sysconf(_SC_PAGESIZE) : MAPPED_UNKNOWN;
 }
 
+static unsigned first_closed(const struct sandbox_limits *limits)
+{
+	return limits->scratch_bytes > 0 ? SANDBOX_SCRATCH + 1 : SANDBOX_SCRATCH;
+}
+
 static enum err enter_limits(const struct sandbox_limits *limits, int64_t mapped)
 {
 	const struct {
@@ -85,8 +91,8 @@ static enum err enter_limits(const struct sandbox_limits *limits, int64_t mapped
 		int64_t soft, hard;
 	} rows[] = {
 		{RLIMIT_CPU, limits->cpu_seconds, limits->cpu_seconds + 1},
-		{RLIMIT_NOFILE, 3, 3},
-		{RLIMIT_FSIZE, 0, 0},
+		{RLIMIT_NOFILE, first_closed(limits), first_closed(limits)},
+		{RLIMIT_FSIZE, limits->scratch_bytes, limits->scratch_bytes},
 		{RLIMIT_NPROC, 0, 0},
 		{RLIMIT_CORE, 0, 0},
 		{RLIMIT_AS, mapped + limits->memory_bytes, mapped + limits->memory_bytes},
@@ -115,10 +121,13 @@ static const int allowed[] = {
 #endif
 };
 
-/* Calls allowed with some arguments only. */
-static int allow_conditional(scmp_filter_ctx filter)
+/* Calls allowed with some arguments only. Nothing but a scratch file is ever written at a position. */
+static int allow_conditional(scmp_filter_ctx filter, bool scratch)
 {
-	int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+	int failed = scratch ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(pwrite64), 1, SCMP_A0(SCMP_CMP_EQ, SANDBOX_SCRATCH, 0)) : 0;
+	if (failed)
+		return failed;
+	failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
 				      SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
 	if (failed)
 		return failed;
@@ -126,7 +135,7 @@ static int allow_conditional(scmp_filter_ctx filter)
 				SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
 }
 
-static enum err enter_seccomp(void)
+static enum err enter_seccomp(bool scratch)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	if (!filter)
@@ -135,7 +144,7 @@ static enum err enter_seccomp(void)
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !failed; i++)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (!failed)
-		failed = allow_conditional(filter);
+		failed = allow_conditional(filter, scratch);
 	if (!failed)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);
@@ -145,11 +154,12 @@ static enum err enter_seccomp(void)
 enum err sandbox_enter(const struct sandbox_limits *limits)
 {
 	int64_t mapped = mapped_bytes();
-	if (close_range(3, ~0U, 0))
+	signal(SIGXFSZ, SIG_IGN); /* a full scratch file is an error of write, not a death */
+	if (close_range(first_closed(limits), ~0U, 0))
 		return ERR_IO;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return ERR_IO;
 	enter_landlock();
 	enum err err = enter_limits(limits, mapped);
-	return err ? err : enter_seccomp();
+	return err ? err : enter_seccomp(limits->scratch_bytes > 0);
 }

@@ -18,6 +18,8 @@ packages_of() {
 		libsodium-dev|/usr/include/sodium.h
 		libseccomp-dev|/usr/include/seccomp.h
 		libinih-dev|/usr/include/ini.h
+		libzip-dev|/usr/include/zip.h
+		libisal-dev|/usr/include/isa-l.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
@@ -36,6 +38,7 @@ packages_of() {
 		python3-hypothesis|python:hypothesis
 		python3-yaml|python:yaml
 		python3-jsonschema|python:jsonschema
+		python3-openpyxl|python:openpyxl
 	LIST
 	lint) cat <<-'LIST' ;;
 		clang|/usr/bin/clang

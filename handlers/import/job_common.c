@@ -8,11 +8,12 @@
 #include "core/store/store.h"
 #include "handlers/import/handlers.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* Columns of the statement import_start. */
 enum { W_ID, W_SPACE, W_TARGET, W_OBJECT, W_OVERRIDES, W_ENCODING, W_DELIMITER, W_HEADER, W_MAPPING, W_ESTIMATED, W_TOTAL, W_PARSED_TO, W_PLANNED,
-       W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS };
+       W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS, W_SHEET };
 
 enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
                       struct import_work *ret, bool *ret_go)
@@ -37,6 +38,7 @@ enum err import_begin(struct worker *worker, struct arena *arena, struct job *jo
 	    .delimiter = pg_text(&rows, 0, W_DELIMITER),
 	    .mapping = pg_text(&rows, 0, W_MAPPING),
 	    .format = pg_text(&rows, 0, W_FORMAT),
+	    .sheet = pg_text(&rows, 0, W_SHEET),
 	    .assignment = pg_text(&rows, 0, W_ASSIGNMENT),
 	    .duplicates = pg_text(&rows, 0, W_DUPLICATES),
 	    .defaults = pg_text(&rows, 0, W_DEFAULTS),
@@ -75,6 +77,17 @@ enum err import_cancelled(struct worker *worker, struct arena *arena, struct job
 	return err;
 }
 
+/* By its first bytes, whatever its name is: zip archives and the containers of old or encrypted workbooks go to the reader of
+   workbooks, which says what they are; all else is text. */
+static const char *format_of(int fd)
+{
+	static const char zip[] = {'P', 'K', 3, 4}, container[] = {'\xD0', '\xCF', '\x11', '\xE0'};
+	char head[4] = {0};
+	if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return "csv";
+	return memcmp(head, zip, sizeof(head)) == 0 || memcmp(head, container, sizeof(head)) == 0 ? "xlsx" : "csv";
+}
+
 enum err import_read(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const char *mode,
                      const char *const *extra, struct reader *reader, int *ret_fd)
 {
@@ -83,12 +96,14 @@ enum err import_read(struct worker *worker, struct arena *arena, struct job *job
 	enum err err = store_open(config, work->object_key, &fd);
 	if (err)
 		return job_refuse(job, err == ERR_NOT_FOUND ? "file_gone" : "file_unreadable");
+	const char *scratch = arena_printf(arena, "%s/spool", config->storage_root);
 	struct reader_options options = {
 	    .program = *config->reader_program ? config->reader_program : "/proc/self/exe",
 	    .argv0 = "tidegate",
-	    .format = "csv",
+	    .format = format_of(fd),
 	    .mode = mode,
 	    .input = fd,
+	    .scratch_directory = scratch,
 	    .extra = extra,
 	    .wait_ms = config->reader_silence_s * 1000,
 	    .memory_bytes = config->reader_memory,

@@ -13,6 +13,7 @@ struct import_work {
 	const char *id, *space, *target_name, *object_key, *file_name, *created_by;
 	const struct schema_target *target;
 	const char *encoding, *delimiter, *mapping; /* NULL until inspected */
+	const char *sheet; /* of a workbook; NULL otherwise */
 	const char *overrides, *format, *assignment, *duplicates, *defaults;
 	int64_t header_row, rows_total, rows_invalid, parsed_to, columns;
 	bool planned, parsed;

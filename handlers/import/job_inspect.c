@@ -10,6 +10,7 @@
 #include "handlers/import/mapping.h"
 #include "handlers/import/mapping_change.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,13 +68,17 @@ static enum err reader_arguments(struct arena *arena, const struct import_work *
 		extra[n++] = "--header-row";
 		extra[n++] = pg_number(arena, json_integer_value(json_object_get(overrides, "headerRow")));
 	}
+	if (json_text(overrides, "sheet")) {
+		extra[n++] = "--sheet";
+		extra[n++] = json_text(overrides, "sheet");
+	}
 	extra[n] = NULL;
 	return OK;
 }
 
 static enum err read_meta(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, json_t **ret)
 {
-	const char *extra[8];
+	const char *extra[10];
 	struct reader reader;
 	struct frame frame;
 	json_t *meta = NULL;
@@ -202,12 +207,25 @@ static void put_column(struct json_writer *w, const struct inspection *inspectio
 	json_object_close(w);
 }
 
+static void free_text(void *what)
+{
+	free(what); /* from json_dumps */
+}
+
+/* The sheets of a workbook as clients see them; none for other formats. */
+static const char *sheets_of(struct arena *arena, const json_t *meta)
+{
+	char *text = json_is_array(json_object_get(meta, "sheets")) ? json_dumps(json_object_get(meta, "sheets"), JSON_COMPACT) : NULL;
+	return !text ? "[]" : arena_defer(arena, free_text, text) == OK ? text : NULL;
+}
+
 static enum err store(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const struct inspection *inspection)
 {
 	const struct schema_table *table = work->target->table;
 	const json_t *meta = inspection->meta;
 	struct buf columns;
 	struct json_writer w;
+	const char *sheets = sheets_of(arena, meta);
 	const char *mapping = mapping_literal(arena, inspection->by_field, table->field_count);
 	buf_init(&columns, META_MAX);
 	json_start(&w, &columns);
@@ -215,7 +233,7 @@ static enum err store(struct worker *worker, struct arena *arena, struct job *jo
 	for (size_t c = 0; c < inspection->columns; c++)
 		put_column(&w, inspection, table, c);
 	json_array_close(&w);
-	enum err err = columns.overflowed || !mapping ? job_refuse(job, "headings_too_large") : pg_begin(&worker->pg, NULL);
+	enum err err = columns.overflowed || !mapping || !sheets ? job_refuse(job, "headings_too_large") : pg_begin(&worker->pg, NULL);
 	/* From here on a cancel waits for us, and finds the import inspected. */
 	if (!err)
 		err = job_beat(worker, arena, job);
@@ -223,7 +241,7 @@ static enum err store(struct worker *worker, struct arena *arena, struct job *jo
 		err = pg_query(&worker->pg, arena, STMT_IMPORT_INSPECTED,
 		               PG_VALUES(work->no, json_text(meta, "format"), json_text(meta, "encoding"), json_text(meta, "delimiter"),
 		                         pg_number(arena, json_integer_value(json_object_get(meta, "headerRow"))), buf_text(&columns), mapping,
-		                         pg_number(arena, json_integer_value(json_object_get(meta, "estimatedRows"))), inspection->fingerprint, "[]"),
+		                         pg_number(arena, json_integer_value(json_object_get(meta, "estimatedRows"))), inspection->fingerprint, "[]", json_text(meta, "sheet"), sheets),
 		               NULL);
 	buf_release(&columns);
 	if (!err && job->cancelled) {

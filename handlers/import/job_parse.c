@@ -170,12 +170,14 @@ static enum err put_rows(struct parse *parse, struct reader *reader, const struc
 static enum err read_rows(struct parse *parse, uint64_t *ret_rows)
 {
 	const struct import_work *work = parse->work;
-	const char *extra[] = {"--encoding", work->encoding, "--delimiter", text_equal(work->delimiter, "\t") ? "tab" : work->delimiter,
-	                       "--header-row", pg_number(parse->arena, work->header_row), "--skip-rows", pg_number(parse->arena, work->parsed_to), NULL};
+	const char *text[] = {"--encoding", work->encoding, "--delimiter", text_equal(work->delimiter, "\t") ? "tab" : work->delimiter,
+	                      "--header-row", pg_number(parse->arena, work->header_row), "--skip-rows", pg_number(parse->arena, work->parsed_to), NULL};
+	const char *workbook[] = {"--sheet", work->sheet, "--header-row", pg_number(parse->arena, work->header_row), "--skip-rows",
+	                          pg_number(parse->arena, work->parsed_to), NULL};
 	struct reader reader;
 	struct frame frame;
 	int fd = -1;
-	enum err err = import_read(parse->worker, parse->arena, parse->job, work, "rows", extra, &reader, &fd);
+	enum err err = import_read(parse->worker, parse->arena, parse->job, work, "rows", work->sheet ? workbook : text, &reader, &fd);
 	if (err)
 		return err;
 	while (!err && !parse->job->cancelled && reader_next(&reader, &frame) == READER_FRAME)
@@ -262,7 +264,7 @@ static enum err prepare(struct parse *parse)
 	for (size_t f = 0; f < table->field_count; f++)
 		if (by_field[f] >= 0 && (size_t)by_field[f] < columns)
 			fields[by_field[f]] = (int)f;
-	enum err err = import_check_init(&parse->check, parse->arena, table, fields, columns, false);
+	enum err err = import_check_init(&parse->check, parse->arena, table, fields, columns, work->sheet != NULL);
 	if (!err)
 		err = error_file_is(parse->worker, parse->arena, work, &parse->own_report);
 	if (!err && work->parsed_to == 0)

@@ -132,7 +132,7 @@ static enum err read_overrides(struct request *request, struct response *respons
 {
 	static const char *const encodings[] = {"utf-8", "utf-16le", "utf-16be", "windows-1252", "macintosh", NULL};
 	static const char *const delimiters[] = {",", ";", "\t", "|", NULL};
-	const char *encoding = NULL, *delimiter = NULL;
+	const char *encoding = NULL, *delimiter = NULL, *sheet = NULL;
 	int64_t header = -1;
 	bool known = false;
 	if (!field_text(response, request->json, "encoding", 0, 32, &encoding))
@@ -149,21 +149,25 @@ static enum err read_overrides(struct request *request, struct response *respons
 		return refuse_field(response, PROBLEM_INVALID_FIELD, "delimiter", "comma, semicolon, tab or pipe");
 	if (json_object_get(request->json, "headerRow") && !field_i64(response, request->json, "headerRow", 0, 1000, &header))
 		return OK;
-	if (!encoding && !delimiter && header < 0)
+	if (!field_text(response, request->json, "sheet", 0, 100, &sheet))
+		return OK;
+	if (!encoding && !delimiter && !sheet && header < 0)
 		return OK;
 	struct buf json;
 	struct json_writer w;
-	buf_init(&json, 256);
+	buf_init(&json, 1024);
 	json_start(&w, &json);
 	json_object_open(&w, NULL);
 	if (encoding)
 		json_put_text(&w, "encoding", encoding);
 	if (delimiter)
 		json_put_text(&w, "delimiter", delimiter);
+	if (sheet)
+		json_put_text(&w, "sheet", sheet);
 	if (header >= 0)
 		json_put_i64(&w, "headerRow", header);
 	json_object_close(&w);
-	ret->overrides = arena_strdup(request->arena, buf_text(&json));
+	ret->overrides = json.overflowed ? NULL : arena_strdup(request->arena, buf_text(&json));
 	buf_release(&json);
 	return ret->overrides ? OK : ERR_TOO_LARGE;
 }

@@ -143,7 +143,7 @@ WHERE before IS NULL OR before < 4194304 ORDER BY row_no;
 -- name: import_start
 -- $5 the status it comes from, $6 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
 SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
-       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns)
+       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet
 FROM tidegate.import_start($1::bigint, $2::uuid, $3::interval, $4::bigint, $5, $6);
 
 -- name: import_file
@@ -152,7 +152,7 @@ SELECT file_size, file_hash FROM tidegate.import_job WHERE no = $1::bigint;
 -- name: import_inspected
 UPDATE tidegate.import_job
 SET format = $2, encoding = $3, delimiter = $4, header_row = $5::int, columns = $6::jsonb, mapping = $7::int[], rows_estimated = $8::bigint,
-    fingerprint = $9, warnings = $10::jsonb, phase_total = 0, phase_done = 0, updated_at = now()
+    fingerprint = $9, warnings = $10::jsonb, sheet = $11, sheets = $12::jsonb, phase_total = 0, phase_done = 0, updated_at = now()
 WHERE no = $1::bigint;
 
 -- name: import_saved_mapping

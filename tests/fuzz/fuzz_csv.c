@@ -80,7 +80,7 @@ static struct digest read_all(struct arena *arena, struct str input, const struc
 static void detect(struct arena *arena, struct str input)
 {
 	struct csv_layout layout;
-	struct csv_wish wish = {'\0', CSV_HEADER_AUTO};
+	struct csv_wish wish = {'\0', HEADER_AUTO};
 	char *out = NULL;
 	unsigned findings = 0;
 	if (input.n > CSV_SAMPLE)

@@ -321,7 +321,7 @@ BAD = {
     "a database": (b"SQLite format 3\0" + NOISE, "not_a_text_file"),
     "a program": (b"\x7fELF\x02\x01\x01" + NOISE, "not_a_text_file"),
     "zeros": (bytes(10_000), "not_a_text_file"),
-    "a workbook": (zipped(), "looks_like_xlsx"),
+    "a workbook": (zipped(), "not_a_workbook"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + NOISE, "looks_like_xls"),
     "ten thousand columns": (table([["Email"] + [f"c{n}" for n in range(9_999)], ["a@example.com"] + ["x"] * 9_999]).encode(), "too_many_columns"),
     "ten thousand columns without a header": (table([["a@example.com"] + ["1"] * 9_999] * 3).encode(), "too_many_columns"),

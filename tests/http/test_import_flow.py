@@ -1,13 +1,11 @@
 """A CSV from the upload to leads, through the public API: states, mapping, duplicates, ledger, report, delete."""
-import csv
-import io
 import os
 import threading
 
 import pytest
 
 from instance import expect_problem, unique
-from space import JOBS, Space, people, table
+from space import JOBS, Space, people, read_report, table
 
 HEAD = ["Prénom", "Nom", "Email", "Téléphone", "Entreprise", "Statut", "Source", "ID externe", "Notes"]
 
@@ -487,11 +485,6 @@ CELLS = ["=1+1", "+33612345678", "-5", "-3,5", "+1-1", "@cmd", "=HYPERLINK(\"htt
          "two\nlines", "+336123", "+12345", "+1234567890123456", "-", "+", "-1-1", "1e5", "\t=x", "plain", "é è", "0612345678"]
 SAFE = ["'=1+1", "+33612345678", "-5", "-3,5", "'+1-1", "'@cmd", "'=HYPERLINK(\"http://x\";\"y\")", "''=x", "'''=x", "'hello", "'＝1", "'＋1", "'－1", "'＠x", "a;b",
         'say "x"', "two\nlines", "+336123", "+12345", "+1234567890123456", "'-", "'+", "'-1-1", "1e5", "'\t=x", "plain", "é è", "0612345678"]
-
-
-def read_report(file, delimiter=";"):
-    assert file.content.startswith(b"\xef\xbb\xbf"), "expected a byte order mark"
-    return list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"), newline=""), delimiter=delimiter))
 
 
 def test_the_report_is_safe_to_open_and_changes_no_number(space):

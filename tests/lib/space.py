@@ -21,6 +21,12 @@ def people(count, start=0, domain="example.com"):
                  [["Ana", f"Durand{n}", f"p{n}@{domain}", "SNCF"] for n in range(start, start + count)])
 
 
+def read_report(file, delimiter=";"):
+    """An error report as rows of cells."""
+    assert file.content.startswith(b"\xef\xbb\xbf"), "expected a byte order mark"
+    return list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"), newline=""), delimiter=delimiter))
+
+
 class Space:
     def __init__(self, gate, sub=None, name=None):
         self.gate, self.name, self.sub = gate, name or unique("space"), sub or unique("user")

@@ -2,7 +2,7 @@
  * Detection: encodings, the `sep=` line, delimiter and quote, header or none, columns; decoding; what is no text.
  */
 #include "readers/csv_detect.h"
-#include "readers/csv_types.h"
+#include "readers/cell_types.h"
 #include "readers/encoding.h"
 #include "tests/unit/tap.h"
 
@@ -116,7 +116,7 @@ static void test_layouts(struct arena *scratch)
 {
 	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
 		struct csv_layout layout = {0};
-		struct csv_wish wish = {'\0', CSV_HEADER_AUTO};
+		struct csv_wish wish = {'\0', HEADER_AUTO};
 		enum err err = csv_detect(scratch, layouts[i].sample, true, &wish, &layout);
 		bool pass = ok(err == OK && layout.dialect.delimiter == layouts[i].delimiter && layout.dialect.quote == layouts[i].quote &&
 				       layout.header_row == (uint64_t)layouts[i].header_row && layout.has_header == (layouts[i].header_row > 0) &&
@@ -132,14 +132,14 @@ static void test_wishes(struct arena *scratch)
 {
 	static const struct str sample = BYTES("x,y;z\n1,2;3\n4,5;6\n");
 	struct csv_layout layout = {0};
-	struct csv_wish wish = {'\0', CSV_HEADER_AUTO};
+	struct csv_wish wish = {'\0', HEADER_AUTO};
 	wish.delimiter = ';';
 	ok(csv_detect(scratch, sample, true, &wish, &layout) == OK && layout.dialect.delimiter == ';' && layout.columns == 2, "a wished delimiter is kept");
 	wish.header_row = 2;
 	ok(csv_detect(scratch, sample, true, &wish, &layout) == OK && layout.header_row == 2 && layout.data_rows == 1, "a wished header row too");
 	wish.header_row = 0;
 	ok(csv_detect(scratch, sample, true, &wish, &layout) == OK && !layout.has_header && layout.data_rows == 3, "no header, as wished");
-	wish = (struct csv_wish){'\0', CSV_HEADER_AUTO};
+	wish = (struct csv_wish){'\0', HEADER_AUTO};
 	ok(csv_detect(scratch, STR("a,b\n\"x\\\"y,z\",1\n\"x\\\"w,v\",2\n\"\\\"q\\\", r\",3\n"), true, &wish, &layout) == OK && layout.dialect.backslash, "backslash escapes");
 	ok(csv_detect(scratch, STR("a,b\n\"C:\\dir\\\",1\n\"D:\\\",2\n"), true, &wish, &layout) == OK && !layout.dialect.backslash, "Windows paths are no escapes");
 }

@@ -1,6 +1,6 @@
 /* What a cell looks like, as far as finding the delimiter and the header needs it. Not a validation. */
-#ifndef TIDEGATE_READERS_CSV_TYPES_H
-#define TIDEGATE_READERS_CSV_TYPES_H
+#ifndef TIDEGATE_READERS_CELL_TYPES_H
+#define TIDEGATE_READERS_CELL_TYPES_H
 
 #include "core/base/text.h"
 

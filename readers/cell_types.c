@@ -1,8 +1,8 @@
 /*
  * Types of cells, by shape alone: each is a small predicate, the first that holds wins. Called by csv_detect.c and
- * csv_header.c on the sample. Must never be used to accept or refuse a row.
+ * header.c on the sample. Must never be used to accept or refuse a row.
  */
-#include "readers/csv_types.h"
+#include "readers/cell_types.h"
 
 #include <string.h>
 

@@ -1,11 +1,12 @@
 /*
- * Detection of the header of a CSV sample, of its number of columns, and the counts for an estimate. Called by csv_detect.
- * The header is the first record that is about as full as the data; whether it is one, the columns below it vote.
+ * Detection of the header of a sample, of its number of columns, and the counts for an estimate. Called by csv_detect.c and
+ * by the reader of workbooks. The header is the first record that is about as full as the data; whether it is one, the columns below it vote.
  * Must never take a first row of data for a header when it holds an e-mail, a phone or a date as the rows below it do.
  */
-#include "readers/csv_detect.h"
+#include "readers/header.h"
 
-#include "readers/csv_types.h"
+#include "readers/cell_types.h"
+#include "readers/frame.h"
 
 #include <string.h>
 
@@ -21,13 +22,12 @@ struct column {
 };
 
 struct survey {
-	size_t widths[CSV_COLUMNS_MAX + 1];
+	size_t widths[FRAME_CELLS_MAX + 1];
 	size_t filled_max; /* last column that holds anything */
 	uint64_t records, rows;
-	bool too_many; /* columns, at a row that ends the survey */
 };
 
-static size_t filled_width(const struct csv_record *record)
+static size_t filled_width(const struct header_row *record)
 {
 	size_t width = record->cell_count;
 	while (width && str_trim(record->cells[width - 1]).n == 0)
@@ -35,7 +35,7 @@ static size_t filled_width(const struct csv_record *record)
 	return width;
 }
 
-static size_t filled_cells(const struct csv_record *record)
+static size_t filled_cells(const struct header_row *record)
 {
 	size_t filled = 0;
 	for (uint32_t i = 0; i < record->cell_count; i++)
@@ -46,7 +46,7 @@ static size_t filled_cells(const struct csv_record *record)
 static size_t usual_width(const struct survey *survey)
 {
 	size_t best = 0;
-	for (size_t width = 1; width <= CSV_COLUMNS_MAX; width++) {
+	for (size_t width = 1; width <= FRAME_CELLS_MAX; width++) {
 		if (survey->widths[width] && survey->widths[width] >= survey->widths[best])
 			best = width;
 	}
@@ -59,33 +59,25 @@ static size_t data_width(const struct survey *survey)
 	return usual < survey->filled_max ? usual : survey->filled_max;
 }
 
-/* Widths of all records of the sample. The last one does not count when it may be cut. */
-static enum err survey_sample(struct arena *scratch, struct str sample, bool whole, const struct csv_dialect *dialect, struct survey *survey)
+/* Widths of all records of the sample. The last one does not count when it is cut. */
+static enum err survey_sample(const struct header_sample *sample, struct survey *survey)
 {
-	struct csv csv;
-	struct csv_record record;
-	enum err err = csv_open_sample(&csv, scratch, sample, dialect);
-	if (err)
-		return err;
-	enum csv_step step;
-	while ((step = csv_next(&csv, &record)) == CSV_RECORD) {
-		bool cut = !whole && csv.start + csv.consumed == csv.filled && survey->records;
-		if (cut)
-			break;
+	struct header_row row;
+	enum err err = sample->open(sample->context);
+	while (!err && sample->next(sample->context, &row) && !(row.cut && survey->records)) {
 		survey->records++;
-		if (record.empty)
+		if (row.empty)
 			continue;
-		size_t filled = filled_width(&record);
+		size_t filled = filled_width(&row);
 		survey->rows++;
-		survey->widths[record.cell_count]++;
+		survey->widths[row.cell_count]++;
 		if (filled > survey->filled_max)
 			survey->filled_max = filled;
 	}
-	survey->too_many = step == CSV_TOO_MANY_COLUMNS;
-	return OK;
+	return err;
 }
 
-static void remember_heading(struct arena *scratch, struct column *columns, const struct csv_record *record)
+static void remember_heading(struct arena *scratch, struct column *columns, const struct header_row *record)
 {
 	for (uint32_t i = 0; i < record->cell_count && i < COLUMNS_LOOKED_AT; i++) {
 		struct str cell = str_trim(record->cells[i]);
@@ -97,7 +89,7 @@ static void remember_heading(struct arena *scratch, struct column *columns, cons
 	}
 }
 
-static void look_at_row(struct column *columns, const struct csv_record *record)
+static void look_at_row(struct column *columns, const struct header_row *record)
 {
 	bool same[COLUMNS_LOOKED_AT] = {false};
 	uint32_t count = record->cell_count < COLUMNS_LOOKED_AT ? record->cell_count : COLUMNS_LOOKED_AT, repeated = 0;
@@ -145,65 +137,68 @@ static int vote_of(const struct column *column)
 }
 
 /* Finds the first record about as full as usual, and lets the columns under it vote. */
-static enum err find_header(struct arena *scratch, struct str sample, size_t usual, struct csv_layout *layout)
+static enum err find_header(const struct header_sample *sample, size_t usual, struct header *header)
 {
-	struct csv csv;
-	struct csv_record record;
-	enum err err = csv_open_sample(&csv, scratch, sample, &layout->dialect);
-	struct column *columns = err ? NULL : arena_array(scratch, COLUMNS_LOOKED_AT, sizeof(columns[0]));
+	struct header_row row;
+	enum err err = sample->open(sample->context);
+	struct column *columns = err ? NULL : arena_array(sample->scratch, COLUMNS_LOOKED_AT, sizeof(columns[0]));
 	if (!columns)
 		return err ? err : ERR_TOO_LARGE;
 	size_t enough = usual < 2 ? usual : (usual + 1) / 2 < 2 ? 2 : (usual + 1) / 2;
 	uint64_t candidate = 0;
-	for (unsigned seen = 0; seen < ROWS_LOOKED_AT && csv_next(&csv, &record) == CSV_RECORD; seen++) {
-		if (record.empty)
+	for (unsigned seen = 0; seen < ROWS_LOOKED_AT && sample->next(sample->context, &row); seen++) {
+		if (row.empty)
 			continue;
 		if (candidate)
-			look_at_row(columns, &record);
-		else if (record.number > HEADER_WITHIN)
+			look_at_row(columns, &row);
+		else if (row.number > HEADER_WITHIN)
 			break;
-		else if (filled_cells(&record) >= enough) {
-			candidate = record.number;
-			remember_heading(scratch, columns, &record);
+		else if (filled_cells(&row) >= enough) {
+			candidate = row.number;
+			remember_heading(sample->scratch, columns, &row);
 		}
 	}
 	int votes = 0;
 	for (size_t i = 0; i < COLUMNS_LOOKED_AT; i++)
 		votes += vote_of(&columns[i]);
-	layout->header_row = votes >= 0 ? candidate : 0;
+	header->row = votes >= 0 ? candidate : 0;
 	return OK;
 }
 
 /* Width of the header as far as it is filled, and of the data; rows up to the header do not count as data. */
-static enum err count_rows(struct arena *scratch, struct str sample, const struct survey *survey, struct csv_layout *layout)
+static enum err count_rows(const struct header_sample *sample, const struct survey *survey, struct header *header)
 {
-	struct csv csv;
-	struct csv_record record;
-	enum err err = csv_open_sample(&csv, scratch, sample, &layout->dialect);
+	struct header_row row;
+	enum err err = sample->open(sample->context);
 	uint64_t before = 0;
-	while (!err && layout->header_row && csv_next(&csv, &record) == CSV_RECORD && record.number <= layout->header_row) {
-		before += !record.empty;
-		if (record.number == layout->header_row)
-			layout->columns = filled_width(&record);
+	size_t widest = 0;
+	while (!err && sample->next(sample->context, &row) && (sample->grid || row.number <= header->row)) {
+		size_t filled = filled_width(&row);
+		before += row.number <= header->row && !row.empty;
+		if (row.number == header->row)
+			header->columns = filled;
+		if (row.number > header->row && filled > widest)
+			widest = filled;
 	}
-	if (layout->columns < data_width(survey))
-		layout->columns = data_width(survey);
-	layout->has_header = layout->header_row > 0;
-	layout->data_rows = survey->rows - (before < survey->rows ? before : survey->rows);
-	layout->records = survey->records;
-	layout->bytes = sample.n;
+	if (!sample->grid)
+		widest = data_width(survey);
+	if (header->columns < widest)
+		header->columns = widest;
+	header->data_rows = survey->rows - (before < survey->rows ? before : survey->rows);
+	header->records = survey->records;
 	return err;
 }
 
-enum err csv_detect_header(struct arena *scratch, struct str sample, bool whole, int64_t wished_row, struct csv_layout *layout)
+enum err header_detect(const struct header_sample *sample, int64_t wished_row, struct header *ret)
 {
 	struct survey survey = {0};
-	enum err err = survey_sample(scratch, sample, whole, &layout->dialect, &survey);
-	if (err)
-		return err;
-	layout->header_row = wished_row > 0 ? (uint64_t)wished_row : 0;
-	layout->too_many = survey.too_many;
-	if (wished_row == CSV_HEADER_AUTO) /* columns that are empty in every row do not make a row less full */
-		err = find_header(scratch, sample, data_width(&survey), layout);
-	return err ? err : count_rows(scratch, sample, &survey, layout);
+	struct header header = {.row = wished_row > 0 ? (uint64_t)wished_row : 0};
+	enum err err = survey_sample(sample, &survey);
+	if (!err && wished_row == HEADER_AUTO) /* columns that are empty in every row do not make a row less full */
+		err = find_header(sample, data_width(&survey), &header);
+	if (!err)
+		err = count_rows(sample, &survey, &header);
+	if (!err)
+		*ret = header;
+	return err;
 }
