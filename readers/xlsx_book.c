@@ -64,9 +64,14 @@ static size_t plain_path(char *to, size_t at, struct str path)
 {
 	for (size_t i = 0; i < path.n; i++) {
 		bool escape = path.p[i] == '%' && i + 2 < path.n && hex_digit(path.p[i + 1]) >= 0 && hex_digit(path.p[i + 2]) >= 0;
-		char c = escape ? (char)(hex_digit(path.p[i + 1]) * 16 + hex_digit(path.p[i + 2])) : path.p[i];
+		char c = path.p[i];
+		if (escape)
+			c = (char)(unsigned char)(hex_digit(path.p[i + 1]) * 16 + hex_digit(path.p[i + 2]));
 		i += escape ? 2 : 0;
-		to[at++] = (char)(c == '\\' ? '/' : c ? c : '?');
+		to[at] = c;
+		if (c == '\\' || c == '\0')
+			to[at] = c ? '/' : '?';
+		at++;
 	}
 	return at;
 }
@@ -132,7 +137,7 @@ static enum relation_kind kind_of(struct str type)
 
 static enum err add_relation(struct xlsx_book *book, struct str folder, struct relations *relations)
 {
-	struct str id, type, target, mode;
+	struct str id = {NULL, 0}, type = {NULL, 0}, target = {NULL, 0}, mode = {NULL, 0};
 	enum err err = take_attribute(book, "Id", &id);
 	if (!err)
 		err = take_attribute(book, "Type", &type);
@@ -186,7 +191,7 @@ static bool is_true(struct str value)
 /* The relationship's id stands under r:id; sheetId is something else, so local names do. */
 static enum err add_sheet(struct xlsx_book *book, const struct relations *relations)
 {
-	struct str name, state, id;
+	struct str name = {NULL, 0}, state = {NULL, 0}, id = {NULL, 0};
 	enum err err = take_attribute(book, "name", &name);
 	if (!err)
 		err = take_attribute(book, "state", &state);

@@ -106,7 +106,9 @@ static enum err start_cell(struct xlsx_sheet *s)
 	s->type = XLSX_CELL_NUMBER;
 	for (unsigned i = 0; i < xml->attribute_count; i++) {
 		const struct xml_attribute *attribute = &xml->attributes[i];
-		char name = attribute->name.n == 1 ? attribute->name.p[0] : '\0';
+		char name = '\0';
+		if (attribute->name.n == 1)
+			name = attribute->name.p[0];
 		if (name == 'r')
 			reference = attribute->value;
 		else if (name == 's')

@@ -437,6 +437,16 @@ struct str xml_attribute(const struct xml *xml, const char *name)
 
 /* ---- entities ---- */
 
+/* 99 for what is no hexadecimal digit. */
+static uint32_t digit_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (uint32_t)(c - '0');
+	if (c >= 'a' && c <= 'f')
+		return (uint32_t)(c - 'a' + 10);
+	return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10) : 99;
+}
+
 /* &#…; or &#x…; without the ends. 0 when it is no character of XML. */
 static uint32_t numeric(struct str digits)
 {
@@ -445,8 +455,7 @@ static uint32_t numeric(struct str digits)
 	if (digits.n == hex || digits.n > 10)
 		return 0;
 	for (size_t i = hex; i < digits.n; i++) {
-		char c = digits.p[i];
-		uint32_t digit = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10) : 99;
+		uint32_t digit = digit_value(digits.p[i]);
 		if (digit >= (hex ? 16 : 10) || value > 0x10ffff)
 			return 0;
 		value = value * (hex ? 16 : 10) + digit;
