@@ -4,6 +4,8 @@
 static const struct route routes[] = {
     {METHOD_POST, "/api/import/upload-url", GUARD_MEMBER, ROUTE_JSON | ROUTE_CREATES, import_upload_url},
     {METHOD_GET, "/api/import/targets", GUARD_ADMIN, 0, import_targets},
+    {METHOD_GET, "/api/import/targets/{name}/template.csv", GUARD_ADMIN, 0, import_target_csv},
+    {METHOD_GET, "/api/import/targets/{name}/template.xlsx", GUARD_ADMIN, 0, import_target_xlsx},
     {METHOD_POST, "/api/import/jobs", GUARD_ADMIN, ROUTE_JSON | ROUTE_CREATES, import_create},
     {METHOD_GET, "/api/import/jobs", GUARD_ADMIN, 0, import_list},
     {METHOD_GET, "/api/import/jobs/{id}", GUARD_ADMIN, 0, import_get},
