@@ -28,6 +28,7 @@ static const struct {
     {"schema", command_schema, true, "--sql: PostgreSQL DDL of the declarations; without: checks them"},
     {"token", command_token, true, "--role admin|member --sub NAME [--space NAME] [--hours N]: a development token"},
     {"import", command_import, false, "FILE --url URL --token-file FILE [--cacert FILE] [--target NAME] [--duplicates skip|update|create] [--json]"},
+    {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };
@@ -75,7 +76,7 @@ static int usage(FILE *to)
 {
 	fprintf(to, "tidegate " TIDEGATE_VERSION "\nusage: tidegate [--config FILE] COMMAND …\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
 	return to == stdout ? 0 : EXIT_USAGE;
 }
 

@@ -9,13 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KINDS_MAX = 32 };
+enum { KINDS_MAX = 32, SCHEDULES_MAX = 16 };
 
 int command_work(struct command *command)
 {
 	struct schema_catalog *catalog = arena_alloc(command->arena, sizeof(*catalog));
 	struct worker *worker = arena_alloc(command->arena, sizeof(*worker));
 	struct job_kind kinds[KINDS_MAX];
+	struct job_schedule schedules[SCHEDULES_MAX];
 	char host[32] = "host";
 	size_t count = 0;
 	if (!catalog || !worker || !load_catalog(command, catalog))
@@ -26,7 +27,9 @@ int command_work(struct command *command)
 	count += system_job_kind_count;
 	memcpy(kinds + count, import_job_kinds, import_job_kind_count * sizeof(kinds[0]));
 	count += import_job_kind_count;
-	struct job_tables tables = {kinds, count, system_schedules, system_schedule_count};
+	memcpy(schedules, system_schedules, system_schedule_count * sizeof(schedules[0]));
+	memcpy(schedules + system_schedule_count, import_schedules, import_schedule_count * sizeof(schedules[0]));
+	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count};
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

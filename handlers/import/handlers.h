@@ -43,5 +43,7 @@ enum err import_answer(struct request *request, struct response *response, const
 /* job_*.c: what the workers run. */
 extern const struct job_kind import_job_kinds[];
 extern const size_t import_job_kind_count;
+extern const struct job_schedule import_schedules[];
+extern const size_t import_schedule_count;
 
 #endif

@@ -137,5 +137,6 @@ const struct job_kind import_job_kinds[] = {
     {"import.parse", import_parse_run, on_dead},
     {"import.commit", import_commit_run, on_dead},
     {"import.remove", import_remove_run, NULL},
+    {"import.retention", import_retention_run, NULL},
 };
 const size_t import_job_kind_count = sizeof(import_job_kinds) / sizeof(import_job_kinds[0]);

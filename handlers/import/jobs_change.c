@@ -5,10 +5,10 @@
 #include "core/base/clock.h"
 #include "core/store/store.h"
 #include "handlers/import/commit_options.h"
-#include "handlers/import/error_file.h"
 #include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/mapping_change.h"
+#include "handlers/import/retention.h"
 
 /* Columns of the statement import_lock. */
 enum { LOCK_NO, LOCK_STATUS, LOCK_TARGET, LOCK_COLUMNS, LOCK_MAPPING, LOCK_FORMAT, LOCK_QUEUE_JOB, LOCK_PARSED, LOCK_FAILED_IN, LOCK_FINGERPRINT, LOCK_PLANNED, LOCK_REPORT, LOCK_OBJECT };
@@ -203,16 +203,8 @@ enum err import_delete(struct request *request, struct response *response)
 		return err;
 	if (in(pg_text(&rows, 0, LOCK_STATUS), busy))
 		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
-	const char *no = pg_text(&rows, 0, LOCK_NO), *report = import_report_key(request->arena, request->scope.space, id);
-	/* Keys hold no quote, comma or brace (store.h): they can stand in an array literal as they are. */
-	const char *objects = report ? arena_printf(request->arena, "{%s,%s}", pg_text(&rows, 0, LOCK_OBJECT), report) : NULL;
-	if (!objects)
-		return ERR_TOO_LARGE;
-	err = pg_query(pg, request->arena, STMT_IMPORT_ENQUEUE_REMOVAL, PG_VALUES(no, objects), NULL);
-	if (!err)
-		err = pg_query(pg, request->arena, STMT_IMPORT_FORGET_UPLOAD, PG_VALUES(no), NULL);
-	if (!err)
-		err = pg_query(pg, request->arena, STMT_IMPORT_DELETE, PG_VALUES(no), NULL);
+	const struct import_removal what = {pg_text(&rows, 0, LOCK_NO), id, request->scope.space, pg_text(&rows, 0, LOCK_OBJECT)};
+	err = import_remove(pg, request->arena, &what);
 	if (err)
 		return err;
 	request->wake = true;

@@ -31,3 +31,4 @@ $$;
 
 REVOKE ALL ON FUNCTION tidegate.upload_receive, tidegate.upload_promised, tidegate.upload_store, tidegate.upload_forget FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.upload_receive, tidegate.upload_promised, tidegate.upload_store, tidegate.upload_forget TO tidegate_api;
+GRANT EXECUTE ON FUNCTION tidegate.upload_forget TO tidegate_worker;

@@ -111,6 +111,19 @@ SELECT tidegate.upload_forget($1::bigint);
 -- name: import_delete
 DELETE FROM tidegate.import_job WHERE no = $1::bigint;
 
+-- name: import_expired
+-- Imports that ended more than $1 days ago, the oldest first, at most $2. Relies on import_job_ended_idx.
+SELECT no, id, space, object_key, target, status, rows_total, file_name, to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM tidegate.import_job
+WHERE status IN ('completed', 'failed', 'cancelled', 'undone') AND completed_at < now() - make_interval(days => $1::int)
+ORDER BY completed_at LIMIT $2::int;
+
+-- name: import_expired_lock
+-- Is it still so, now that nobody can change it? (Somebody may have retried it since the look.) One that is locked is being used.
+SELECT 1 FROM tidegate.import_job
+WHERE no = $1::bigint AND status IN ('completed', 'failed', 'cancelled', 'undone') AND completed_at < now() - make_interval(days => $2::int)
+FOR UPDATE SKIP LOCKED;
+
 -- name: import_enqueue_removal
 -- Rows, file and report go in the background; the import itself is gone at once.
 SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint, 'objects', to_jsonb($2::text[])), current_setting('tidegate.space'),
