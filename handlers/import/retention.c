@@ -34,7 +34,7 @@ enum err import_remove(struct pg *pg, struct arena *arena, const struct import_r
 static enum err remove_expired(struct pg *pg, struct arena *arena, const struct import_removal *what, const char *days, bool *ret_gone)
 {
 	const struct pg_scope scope = {"", what->space, "worker"};
-	struct pg_rows locked;
+	struct pg_rows locked = {0};
 	*ret_gone = false;
 	enum err err = pg_begin(pg, &scope);
 	if (!err)
