@@ -132,7 +132,7 @@ static enum relation_kind kind_of(struct str type)
 
 static enum err add_relation(struct xlsx_book *book, struct str folder, struct relations *relations)
 {
-	struct str id, type, target, mode;
+	struct str id = {NULL, 0}, type = id, target = id, mode = id;
 	enum err err = take_attribute(book, "Id", &id);
 	if (!err)
 		err = take_attribute(book, "Type", &type);
@@ -186,7 +186,7 @@ static bool is_true(struct str value)
 /* The relationship's id stands under r:id; sheetId is something else, so local names do. */
 static enum err add_sheet(struct xlsx_book *book, const struct relations *relations)
 {
-	struct str name, state, id;
+	struct str name = {NULL, 0}, state = name, id = name;
 	enum err err = take_attribute(book, "name", &name);
 	if (!err)
 		err = take_attribute(book, "state", &state);
