@@ -44,11 +44,18 @@ enum err part_open(struct part *part, int64_t entry, int64_t cap)
 	return OK;
 }
 
+/* libzip checks the sum of stored entries itself. */
+static enum err refuse_part(struct part *part)
+{
+	int code = zip_error_code_zip(zip_file_get_error(part->file));
+	return refuse(part->archive->refusal, code == ZIP_ER_READ ? "read_error" : code == ZIP_ER_CRC ? "zip_bad_checksum" : "zip_damaged");
+}
+
 static enum err read_packed(struct part *part, char *to, size_t n, size_t *ret)
 {
 	zip_int64_t got = zip_fread(part->file, to, n);
 	if (got < 0)
-		return refuse(part->archive->refusal, zip_error_code_zip(zip_file_get_error(part->file)) == ZIP_ER_READ ? "read_error" : "zip_damaged");
+		return refuse_part(part);
 	part->consumed += got;
 	*ret = (size_t)got;
 	return OK;

@@ -46,7 +46,7 @@ static bool body_is(const char *claim, struct str body)
 	while (given.n && given.p[given.n - 1] == '=')
 		given.n--;
 	sha256_once(body.n ? body.p : "", body.n, digest);
-	buf_init(&expected, SHA256_SIZE * 2);
+	buf_init(&expected, (size_t)SHA256_SIZE * 2);
 	bool same = base64url_encode(&expected, digest, sizeof(digest)) == OK && constant_time_equal(given.p, given.n, expected.data, expected.len);
 	buf_release(&expected);
 	return same;

@@ -5,7 +5,11 @@ import openpyxl
 import pytest
 
 from space import Space, read_report
-from workbook import pack, parts, relations, rows, workbook
+from xlsx import pack, relations, table
+
+def workbook(rows):
+    return pack(table(rows))
+
 
 HEAD = ["Prénom", "Nom", "Email", "Téléphone", "Code postal", "Date de création"]
 
@@ -60,8 +64,8 @@ def test_a_sheet_that_is_not_there_fails_and_can_be_put_right(space):
     job = space.inspected(workbook([["Nom", "Email"], ["Durand", "ana@example.com"]]), "a.xlsx")["id"]
     space.call(job, "mapping", 202, "PUT", {"sheet": "Nulle part"})
     space.failed(job, "sheet_not_found")
-    space.call(job, "mapping", 202, "PUT", {"sheet": "Feuil1"})
-    assert space.wait(job, "mapping")["sheet"] == "Feuil1"
+    space.call(job, "mapping", 202, "PUT", {"sheet": "Sheet1"})
+    assert space.wait(job, "mapping")["sheet"] == "Sheet1"
 
 
 def test_the_name_does_not_matter_the_content_does(space):
@@ -112,6 +116,6 @@ def test_a_workbook_that_fails(space, name):
 
 
 def test_a_chart_is_no_sheet(space):
-    made = parts(rows([["Nom", "Email"], ["Durand", "ana@example.com"]]))
-    made["xl/_rels/workbook.xml.rels"] = relations(("rId1", "chartsheet", "worksheets/sheet1.xml"))
+    made = table([["Nom", "Email"], ["Durand", "ana@example.com"]])
+    made["xl/_rels/workbook.xml.rels"] = relations([("rId1", "chartsheet", "worksheets/sheet1.xml")])
     space.failed(space.create(pack(made), "a.xlsx"), "no_worksheet")
