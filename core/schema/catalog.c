@@ -43,6 +43,7 @@ static const struct {
 	{schema_sql_update, offsetof(struct schema_target, update_sql)},
 	{schema_sql_gone, offsetof(struct schema_target, gone_sql)},
 	{schema_sql_analyze, offsetof(struct schema_target, analyze_sql)},
+	{schema_sql_records, offsetof(struct schema_target, records_sql)},
 };
 
 static enum err add_target(struct arena *arena, struct schema_catalog *catalog, const struct schema_app *app, const struct schema_table *table)

@@ -341,6 +341,35 @@ enum err schema_sql_analyze(const struct schema_app *app, const struct schema_ta
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 
+enum err schema_sql_records(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	if (!table->import)
+		return ERR_INVALID;
+	buf_append_text(out, "SELECT r.row_no, to_json(r.vals), ");
+	qualified(out, "t", table->primary[0]);
+	buf_append_text(out, ", json_build_array(");
+	for (size_t i = 0; i < table->field_count; i++) {
+		buf_append_text(out, i ? ", " : "");
+		qualified(out, "t", table->fields[i].column);
+		buf_append_text(out, "::text");
+	}
+	buf_append_text(out, "), json_build_array(");
+	for (size_t i = 0; i < table->field_count; i++) {
+		buf_append_text(out, i ? ", " : "");
+		staged_value(out, &table->fields[i]);
+		buf_append_text(out, "::text");
+	}
+	buf_append_text(out, ")\nFROM tidegate.import_outcome_of_space AS o\nJOIN tidegate.import_row_of_space AS r ON r.job_no = $1::bigint AND r.row_no = o.row_no\nJOIN ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " AS t ON ");
+	qualified(out, "t", table->primary[0]);
+	buf_append_text(out, " = o.target_id AND ");
+	qualified(out, "t", table->scope);
+	buf_append_text(out, " = $4::text\nWHERE o.job_no = $1::bigint AND o.row_no > $2::integer AND o.reason = 'duplicate_in_database'\n"
+			     "ORDER BY r.row_no LIMIT $3::integer");
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
 /* The reference to those whom records are assigned to, or NULL. */
 static const struct schema_reference *people_of(const struct schema_table *table)
 {

@@ -25,6 +25,9 @@
  *   action $5 and reason duplicate_in_database, where nothing was decided before. What was decided by hand goes first: a row to be
  *   imported is not compared, a row to update gets that action. $5 NULL: only rows decided to update are compared.
  * schema_sql_analyze: renews what the planner knows of scope and keys of the target (tidegate.records_analyze).
+ * schema_sql_records: duplicates of stored records after row $2, at most $3, with what an update would make of them: row number,
+ *   staged values, id of the record, its fields as texts, the staged values as the columns would print them (JSON lists by field).
+ *   For the request role: $1 job, $4 space.
  * schema_sql_gone: planned updates of a slice whose record is gone become failures (record_gone).
  * schema_sql_assignee: of the ids $2 (text[]) one that nobody in scope $1 has, or no row: records can be assigned to them all.
  * schema_sql_people: id and display name of those whom records can be assigned to in scope $1, at most $2.
@@ -44,7 +47,7 @@
 #include "core/base/buf.h"
 #include "core/schema/schema.h"
 
-enum { SCHEMA_WRITE_PARAMETERS = 12, SCHEMA_MATCH_PARAMETERS = 5, SCHEMA_GONE_PARAMETERS = 4, SCHEMA_PEOPLE_PARAMETERS = 2 };
+enum { SCHEMA_WRITE_PARAMETERS = 12, SCHEMA_MATCH_PARAMETERS = 5, SCHEMA_GONE_PARAMETERS = 4, SCHEMA_RECORDS_PARAMETERS = 4, SCHEMA_PEOPLE_PARAMETERS = 2 };
 
 enum schema_row_state { SCHEMA_ROW_VALID = 1, SCHEMA_ROW_INVALID = 2 };
 enum schema_row_decision { SCHEMA_DECISION_NONE, SCHEMA_DECISION_IMPORT, SCHEMA_DECISION_UPDATE, SCHEMA_DECISION_SKIP }; /* by hand */
@@ -59,6 +62,7 @@ enum err schema_sql_update(const struct schema_app *app, const struct schema_tab
 enum err schema_sql_match(const struct schema_app *app, const struct schema_table *table, size_t key, struct buf *out) MUST_USE;
 enum err schema_sql_gone(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_analyze(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
+enum err schema_sql_records(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE; /* ERR_INVALID: nobody */
 enum err schema_sql_people(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;   /* likewise */
 

@@ -156,6 +156,8 @@ enum err import_know_people(struct worker *worker, struct arena *arena, struct j
 	if (names.count > NAMES_MAX)
 		return job_refuse(job, "too_many_names");
 	size_t count = (size_t)names.count;
+	if (!index)
+		return ERR_BUG;
 	const char **values = arena_array(arena, count + 1, sizeof(*values)), **ids = arena_array(arena, count + 1, sizeof(*ids)),
 	           **rows = arena_array(arena, count + 1, sizeof(*rows));
 	if (!values || !ids || !rows)

@@ -122,7 +122,7 @@ static enum err add_pick(struct import_check *check, struct arena *arena, size_t
 		return ERR_INVALID;
 	pick->column = column;
 	if (field->column->value_count) {
-		pick->values = normalise_values(arena, field->column);
+		pick->values = normalise_values(arena, field->column, NULL);
 		if (!pick->values)
 			return ERR_TOO_LARGE;
 	}
@@ -149,6 +149,22 @@ enum err import_check_init(struct import_check *check, struct arena *arena, cons
 		if (fields[c] < 0)
 			continue;
 		err = (size_t)fields[c] < target->field_count ? add_pick(check, arena, c, &target->fields[fields[c]]) : ERR_INVALID;
+	}
+	return err;
+}
+
+enum err import_check_map(struct import_check *check, struct arena *arena, const char *value_map)
+{
+	json_t *map = NULL;
+	enum err err = json_parse(arena, value_map, strlen(value_map), &map, NULL);
+	for (size_t i = 0; !err && i < check->pick_count; i++) {
+		struct import_pick *pick = &check->picks[i];
+		const json_t *said = json_object_get(map, pick->field->name);
+		if (!said || !pick->values)
+			continue;
+		pick->values = normalise_values(arena, pick->field->column, said);
+		if (!pick->values)
+			err = ERR_TOO_LARGE;
 	}
 	return err;
 }

@@ -68,6 +68,10 @@ struct import_check {
 enum err import_check_init(struct import_check *check, struct arena *arena, const struct schema_table *target, const int *fields, size_t columns,
                            bool short_rows_fine) MUST_USE;
 
+/* What an operator has said about values of closed lists: {"field": {"what the file says": "value"}}. It goes before the
+   declaration's own aliases. After import_check_init, with the same arena. */
+enum err import_check_map(struct import_check *check, struct arena *arena, const char *value_map) MUST_USE;
+
 /* Is every name in the target known here? For the start of a process: ERR_INVALID with *ret_why set to the unknown name. */
 enum err import_check_target(const struct schema_table *target, const char **ret_why) MUST_USE;
 

@@ -252,7 +252,10 @@ static enum err plan_assignment(struct arena *arena, const struct import_work *w
 	const char **ids = arena_array(arena, plan->user_count, sizeof(*ids));
 	if (!ids)
 		return ERR_TOO_LARGE;
-	json_array_foreach((json_t *)(uintptr_t)users, i, user) ids[i] = json_string_value(user);
+	json_array_foreach((json_t *)(uintptr_t)users, i, user)
+	{
+		ids[i] = json_string_value(user);
+	}
 	plan->users = pg_text_array(arena, ids, plan->user_count);
 	return plan->users ? OK : ERR_TOO_LARGE;
 }

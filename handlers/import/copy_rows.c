@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OID_TEXT = 25, KEY_MAX = 1024, COLUMNS = 8 };
+enum { OID_TEXT = 25, COLUMNS = 8 };
 
 static void put_16(char **p, uint16_t value)
 {
@@ -70,7 +70,7 @@ static void put_array(char **p, const struct str *items, size_t count)
 }
 
 /* "field:code" in a scratch text per issue; the field of the whole row is empty. */
-static size_t issue_texts(const struct schema_table *table, const struct import_checked *checked, char (*texts)[96], struct str *items)
+size_t row_issues(const struct schema_table *table, const struct import_checked *checked, char (*texts)[ROW_ISSUE_MAX], struct str *items)
 {
 	for (size_t i = 0; i < checked->issue_count; i++) {
 		const struct import_issue *issue = &checked->issues[i];
@@ -87,12 +87,12 @@ static char lower_ascii(char c)
 }
 
 /* What each dedupe key compares: the field's value, in lower case where the stored column is. Lower-case text goes into scratch. */
-static size_t key_texts(const struct schema_table *table, const struct import_checked *checked, char (*scratch)[KEY_MAX], struct str *keys)
+size_t row_keys(const struct schema_table *table, const struct import_checked *checked, char (*scratch)[ROW_KEY_MAX], struct str *keys)
 {
 	for (size_t k = 0; k < table->import->key_count; k++) {
 		struct str value = checked->vals[table->import->keys[k].field->index];
 		keys[k] = value;
-		if (table->import->keys[k].column->generate != SCHEMA_GENERATE_LOWER || !value.p || value.n > KEY_MAX)
+		if (table->import->keys[k].column->generate != SCHEMA_GENERATE_LOWER || !value.p || value.n > ROW_KEY_MAX)
 			continue;
 		for (size_t i = 0; i < value.n; i++)
 			scratch[k][i] = lower_ascii(value.p[i]);
@@ -104,13 +104,13 @@ static size_t key_texts(const struct schema_table *table, const struct import_ch
 enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const struct schema_table *table, const struct str *cells,
                        size_t cell_count, const struct import_checked *checked)
 {
-	char texts[IMPORT_ISSUES_MAX][96];
+	char texts[IMPORT_ISSUES_MAX][ROW_ISSUE_MAX];
 	struct str issues[IMPORT_ISSUES_MAX];
 	uint8_t id[16];
-	char lower[SCHEMA_KEYS_MAX][KEY_MAX];
+	char lower[SCHEMA_KEYS_MAX][ROW_KEY_MAX];
 	struct str keys[SCHEMA_KEYS_MAX];
-	size_t key_count = key_texts(table, checked, lower, keys);
-	size_t issue_count = issue_texts(table, checked, texts, issues);
+	size_t key_count = row_keys(table, checked, lower, keys);
+	size_t issue_count = row_issues(table, checked, texts, issues);
 	size_t need = 2 + (4 + 8) + (4 + 4) + (4 + 16) + (4 + 2) + array_size(keys, key_count) + array_size(cells, cell_count) + array_size(checked->vals, table->field_count) +
 	              (issue_count ? array_size(issues, issue_count) : 4);
 	char *start = buf_reserve(out, need), *p = start;

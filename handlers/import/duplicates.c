@@ -3,11 +3,27 @@
  * and at the start of a commit (to act on them). Must never decide about a row twice: the first mark stays.
  */
 #include "core/schema/statements.h"
+#include "handlers/import/commit_options.h"
 #include "handlers/import/job_common.h"
 
 enum err import_know_records(struct worker *worker, struct arena *arena, const struct import_work *work)
 {
 	return pg_query_generated(&worker->pg, arena, schema_slot(work->target, SLOT_ANALYZE), work->target->analyze_sql, 0, PG_NONE, NULL);
+}
+
+enum err import_mark_all(struct worker *worker, struct arena *arena, const struct import_work *work, struct pg_rows *ret_counts)
+{
+	struct pg *pg = &worker->pg;
+	enum err err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	if (!err && work->edits)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = import_mark(worker, arena, work, NULL, false, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_COUNT_MARKS, PG_VALUES(work->no), ret_counts);
+	return err;
 }
 
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
@@ -30,5 +46,30 @@ enum err import_mark(struct worker *worker, struct arena *arena, const struct im
 			                         PG_VALUES(work->no, "0", "2147483647", work->space, database_action), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_SAME_RECORD, PG_VALUES(work->no, file_action), NULL);
+	return err;
+}
+
+static bool all_keys(const struct import_work *work, const struct commit_plan *plan)
+{
+	bool all = true;
+	for (size_t k = 0; k < work->target->table->import->key_count; k++)
+		all = all && plan->keys[k];
+	return all;
+}
+
+/* Marks that the parse has made of the file are good while no row was changed. */
+enum err import_plan_rows(struct worker *worker, struct arena *arena, const struct import_work *work, const struct commit_plan *plan)
+{
+	struct pg *pg = &worker->pg;
+	bool edited = work->edits > 0, file_known = !edited && !plan->create && all_keys(work, plan);
+	int in_database = plan->create ? -1 : plan->update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
+	enum err err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
+		                 : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	if (!err && edited)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
+	if (!err && (edited || !plan->create))
+		err = import_mark(worker, arena, work, plan->keys, file_known || plan->create, SCHEMA_ACTION_SKIP, in_database);
 	return err;
 }

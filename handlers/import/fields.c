@@ -95,3 +95,9 @@ const char *path_uuid(struct response *response, size_t index)
 	refuse(response, PROBLEM_NOT_FOUND);
 	return NULL;
 }
+
+const char *query_text(const struct request *request, const char *name)
+{
+	struct str value = request_query(request, name);
+	return value.n ? arena_copy(request->arena, value.p, value.n) : NULL;
+}

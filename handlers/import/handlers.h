@@ -19,6 +19,10 @@ enum err import_get(struct request *request, struct response *response);
 enum err import_rows(struct request *request, struct response *response);
 enum err import_targets(struct request *request, struct response *response);
 
+/* rows_change.c, duplicates_read.c */
+enum err import_row_patch(struct request *request, struct response *response);
+enum err import_duplicates(struct request *request, struct response *response);
+
 /* template.c */
 enum err import_target_csv(struct request *request, struct response *response);
 enum err import_target_xlsx(struct request *request, struct response *response);

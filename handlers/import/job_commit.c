@@ -19,32 +19,6 @@
 
 enum { LANE_ROWS_MIN = 20000, SLICE_ARENA = 4 << 20 };
 
-static bool all_keys(const struct commit *commit)
-{
-	bool all = true;
-	for (size_t k = 0; k < commit->work->target->table->import->key_count; k++)
-		all = all && commit->plan.keys[k];
-	return all;
-}
-
-/* Who is a duplicate and what becomes of it. Marks that the parse has made of the file are good while no row was changed. */
-static enum err plan_rows(struct commit *commit)
-{
-	struct pg *pg = &commit->worker->pg;
-	struct arena *arena = commit->arena;
-	const struct import_work *work = commit->work;
-	const struct commit_plan *plan = &commit->plan;
-	bool edited = work->edits > 0, file_known = !edited && !plan->create && all_keys(commit);
-	int in_database = plan->create ? -1 : plan->update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
-	enum err err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
-	                          : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
-	if (!err && edited)
-		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
-	if (!err && (edited || !plan->create))
-		err = import_mark(commit->worker, arena, work, plan->keys, file_known || plan->create, SCHEMA_ACTION_SKIP, in_database);
-	return err;
-}
-
 static enum err plan_lanes(struct commit *commit)
 {
 	struct pg *pg = &commit->worker->pg;
@@ -70,7 +44,7 @@ static enum err make_plan(struct commit *commit)
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
-		err = plan_rows(commit);
+		err = import_plan_rows(commit->worker, arena, work, &commit->plan);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err && commit->plan.column)
@@ -101,6 +75,8 @@ static enum err renew_plan(struct commit *commit)
 		err = pg_begin(pg, &commit->scope);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES, PG_VALUES(work->no), &lanes);
 	for (int i = 0; !err && i < lanes.count; i++)

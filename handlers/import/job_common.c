@@ -16,48 +16,62 @@ enum { W_ID, W_SPACE, W_TARGET, W_OBJECT, W_OVERRIDES, W_ENCODING, W_DELIMITER, 
        W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS, W_SHEET, W_EDITS,
        W_VALUE_MAP };
 
+static enum err take(struct worker *worker, const char *no, const struct pg_rows *rows, struct job *job, struct import_work *ret)
+{
+	*ret = (struct import_work){
+	    .no = no,
+	    .id = pg_text(rows, 0, W_ID),
+	    .space = pg_text(rows, 0, W_SPACE),
+	    .target_name = pg_text(rows, 0, W_TARGET),
+	    .object_key = pg_text(rows, 0, W_OBJECT),
+	    .file_name = pg_text(rows, 0, W_FILE_NAME),
+	    .created_by = pg_text(rows, 0, W_CREATED_BY),
+	    .overrides = pg_text(rows, 0, W_OVERRIDES),
+	    .encoding = pg_text(rows, 0, W_ENCODING),
+	    .delimiter = pg_text(rows, 0, W_DELIMITER),
+	    .mapping = pg_text(rows, 0, W_MAPPING),
+	    .format = pg_text(rows, 0, W_FORMAT),
+	    .sheet = pg_text(rows, 0, W_SHEET),
+	    .assignment = pg_text(rows, 0, W_ASSIGNMENT),
+	    .duplicates = pg_text(rows, 0, W_DUPLICATES),
+	    .defaults = pg_text(rows, 0, W_DEFAULTS),
+	    .value_map = pg_text(rows, 0, W_VALUE_MAP),
+	    .header_row = pg_i64(rows, 0, W_HEADER),
+	    .rows_total = pg_i64(rows, 0, W_TOTAL),
+	    .rows_invalid = pg_i64(rows, 0, W_INVALID),
+	    .parsed_to = pg_i64(rows, 0, W_PARSED_TO),
+	    .columns = pg_i64(rows, 0, W_COLUMNS),
+	    .edits = pg_i64(rows, 0, W_EDITS),
+	    .planned = pg_bool(rows, 0, W_PLANNED),
+	    .parsed = pg_bool(rows, 0, W_PARSED),
+	};
+	ret->target = catalog_target(worker->catalog, ret->target_name);
+	return ret->target ? OK : job_refuse(job, "unknown_target");
+}
+
 enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
                       struct import_work *ret, bool *ret_go)
 {
 	struct pg_rows rows;
-	int64_t number = json_integer_value(json_object_get(job->args, "no"));
-	const char *no = pg_number(arena, number);
+	const char *no = pg_number(arena, json_integer_value(json_object_get(job->args, "no")));
 	*ret_go = false;
 	enum err err = pg_query(&worker->pg, arena, STMT_IMPORT_START, PG_VALUES(job->id_text, job->token, job->lease, no, from, status), &rows);
-	if (err || rows.count == 0)
-		return err;
-	*ret = (struct import_work){
-	    .no = no,
-	    .id = pg_text(&rows, 0, W_ID),
-	    .space = pg_text(&rows, 0, W_SPACE),
-	    .target_name = pg_text(&rows, 0, W_TARGET),
-	    .object_key = pg_text(&rows, 0, W_OBJECT),
-	    .file_name = pg_text(&rows, 0, W_FILE_NAME),
-	    .created_by = pg_text(&rows, 0, W_CREATED_BY),
-	    .overrides = pg_text(&rows, 0, W_OVERRIDES),
-	    .encoding = pg_text(&rows, 0, W_ENCODING),
-	    .delimiter = pg_text(&rows, 0, W_DELIMITER),
-	    .mapping = pg_text(&rows, 0, W_MAPPING),
-	    .format = pg_text(&rows, 0, W_FORMAT),
-	    .sheet = pg_text(&rows, 0, W_SHEET),
-	    .assignment = pg_text(&rows, 0, W_ASSIGNMENT),
-	    .duplicates = pg_text(&rows, 0, W_DUPLICATES),
-	    .defaults = pg_text(&rows, 0, W_DEFAULTS),
-	    .value_map = pg_text(&rows, 0, W_VALUE_MAP),
-	    .header_row = pg_i64(&rows, 0, W_HEADER),
-	    .rows_total = pg_i64(&rows, 0, W_TOTAL),
-	    .rows_invalid = pg_i64(&rows, 0, W_INVALID),
-	    .parsed_to = pg_i64(&rows, 0, W_PARSED_TO),
-	    .columns = pg_i64(&rows, 0, W_COLUMNS),
-	    .edits = pg_i64(&rows, 0, W_EDITS),
-	    .planned = pg_bool(&rows, 0, W_PLANNED),
-	    .parsed = pg_bool(&rows, 0, W_PARSED),
-	};
-	ret->target = catalog_target(worker->catalog, ret->target_name);
-	if (!ret->target)
-		return job_refuse(job, "unknown_target");
-	*ret_go = true;
-	return OK;
+	if (!err && rows.count)
+		err = take(worker, no, &rows, job, ret);
+	*ret_go = !err && rows.count;
+	return err;
+}
+
+enum err import_look(struct worker *worker, struct arena *arena, struct job *job, struct import_work *ret, bool *ret_go)
+{
+	struct pg_rows rows;
+	const char *no = pg_number(arena, json_integer_value(json_object_get(job->args, "no")));
+	*ret_go = false;
+	enum err err = pg_query(&worker->pg, arena, STMT_IMPORT_LOOK, PG_VALUES(no), &rows);
+	if (!err && rows.count)
+		err = take(worker, no, &rows, job, ret);
+	*ret_go = !err && rows.count;
+	return err;
 }
 
 enum err import_nothing(struct worker *worker, struct arena *arena, struct job *job)
@@ -139,6 +153,7 @@ const struct job_kind import_job_kinds[] = {
     {"import.inspect", import_inspect_run, on_dead},
     {"import.parse", import_parse_run, on_dead},
     {"import.commit", import_commit_run, on_dead},
+    {"import.review", import_review_run, NULL},
     {"import.remove", import_remove_run, NULL},
     {"import.retention", import_retention_run, NULL},
 };

@@ -25,6 +25,9 @@ struct import_work {
 enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
                       struct import_work *ret, bool *ret_go) MUST_USE;
 
+/* An import that is ready, without taking it anywhere. *ret_go false: it is not. */
+enum err import_look(struct worker *worker, struct arena *arena, struct job *job, struct import_work *ret, bool *ret_go) MUST_USE;
+
 /* Ends the job without touching the import (there was nothing to do). */
 enum err import_nothing(struct worker *worker, struct arena *arena, struct job *job) MUST_USE;
 
@@ -50,12 +53,21 @@ enum err import_know_records(struct worker *worker, struct arena *arena, const s
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
                      int in_database) MUST_USE;
 
+/* Marks duplicates under every key, to be shown, and what was decided by hand; counts in the file and in the database. */
+enum err import_mark_all(struct worker *worker, struct arena *arena, const struct import_work *work, struct pg_rows *ret_counts) MUST_USE;
+
+struct commit_plan;
+
+/* The outcomes of a commit after that plan, in the open transaction: rows that are inserted have none. */
+enum err import_plan_rows(struct worker *worker, struct arena *arena, const struct import_work *work, const struct commit_plan *plan) MUST_USE;
+
 /* Makes the error report of the import (or none when every row came in) and notes it with the import, in the open transaction. */
 enum err import_make_report(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
 
 enum err import_inspect_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_parse_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_commit_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err import_review_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_remove_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_retention_run(struct worker *worker, struct arena *arena, struct job *job);
 

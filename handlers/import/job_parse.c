@@ -198,17 +198,33 @@ static enum err read_rows(struct parse *parse, uint64_t *ret_rows)
 	return err;
 }
 
-/* Duplicates under every key: within the file first, then against the records that are stored. */
-static enum err mark_duplicates(struct parse *parse, struct pg_rows *ret_counts)
+/* Values of closed lists that were not understood, with the columns they stand in: JSON. */
+static enum err list_unknown_values(struct parse *parse, const char **ret)
 {
-	struct pg *pg = &parse->worker->pg;
+	static const enum row_code codes[] = {ROW_STATUS_UNKNOWN, ROW_VALUE_UNKNOWN};
+	const char *issues[SCHEMA_FIELDS_MAX * 2], *fields[SCHEMA_FIELDS_MAX * 2], *columns[SCHEMA_FIELDS_MAX * 2];
 	struct arena *arena = parse->arena;
-	const struct import_work *work = parse->work;
-	enum err err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	struct pg_rows rows;
+	size_t count = 0;
+	for (size_t i = 0; i < parse->check.pick_count; i++) {
+		const struct import_pick *pick = &parse->check.picks[i];
+		for (size_t c = 0; pick->values && c < sizeof(codes) / sizeof(codes[0]); c++, count++) {
+			issues[count] = arena_printf(arena, "%s:%s", pick->field->name, row_code_name(codes[c]));
+			fields[count] = pick->field->name;
+			columns[count] = pg_number(arena, (int64_t)pick->column + 1);
+			if (!issues[count])
+				return ERR_TOO_LARGE;
+		}
+	}
+	*ret = "[]";
+	if (!count)
+		return OK;
+	enum err err = pg_query(&parse->worker->pg, arena, STMT_IMPORT_UNKNOWN_VALUES,
+	                        PG_VALUES(parse->work->no, pg_text_array(arena, issues, count), pg_text_array(arena, fields, count),
+	                                  pg_text_array(arena, columns, count)),
+	                        &rows);
 	if (!err)
-		err = import_mark(parse->worker, arena, work, NULL, false, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_COUNT_MARKS, PG_VALUES(work->no), ret_counts);
+		*ret = pg_text(&rows, 0, 0);
 	return err;
 }
 
@@ -218,6 +234,7 @@ static enum err finish(struct parse *parse)
 	struct arena *arena = parse->arena;
 	const struct import_work *work = parse->work;
 	const struct pg_scope scope = {work->created_by, work->space, "worker"};
+	const char *unknown = NULL;
 	struct pg_rows counts, warnings;
 	enum err err = import_know_records(parse->worker, arena, work);
 	if (!err)
@@ -227,9 +244,11 @@ static enum err finish(struct parse *parse)
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)
-		err = mark_duplicates(parse, &counts);
+		err = import_mark_all(parse->worker, arena, work, &counts);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_WARNINGS, PG_VALUES(work->no), &warnings);
+	if (!err)
+		err = list_unknown_values(parse, &unknown);
 	/* The job is locked from here on: a cancel came before and is seen, or it waits and finds the import ready. */
 	if (!err)
 		err = job_beat(parse->worker, arena, parse->job);
@@ -237,7 +256,7 @@ static enum err finish(struct parse *parse)
 		return OK;
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_PARSED,
-		               PG_VALUES(work->no, pg_text(&counts, 0, 0), pg_text(&counts, 0, 1), pg_text(&warnings, 0, 0)), NULL);
+		               PG_VALUES(work->no, pg_text(&counts, 0, 0), pg_text(&counts, 0, 1), pg_text(&warnings, 0, 0), unknown), NULL);
 	if (!err)
 		err = import_make_report(parse->worker, arena, work);
 	if (!err)
@@ -247,24 +266,16 @@ static enum err finish(struct parse *parse)
 	return err ? err : pg_commit(pg);
 }
 
-/* fields[c]: the field that column c feeds, from the stored mapping. */
 static enum err prepare(struct parse *parse)
 {
 	const struct import_work *work = parse->work;
 	const struct schema_table *table = work->target->table;
-	int by_field[SCHEMA_FIELDS_MAX];
-	size_t columns = (size_t)work->columns;
-	int *fields = arena_array(parse->arena, columns + 1, sizeof(*fields));
-	if (!fields)
-		return ERR_TOO_LARGE;
-	if (!mapping_parse(work->mapping, by_field, table->field_count))
-		return ERR_BUG;
-	for (size_t c = 0; c < columns; c++)
-		fields[c] = -1;
-	for (size_t f = 0; f < table->field_count; f++)
-		if (by_field[f] >= 0 && (size_t)by_field[f] < columns)
-			fields[by_field[f]] = (int)f;
-	enum err err = import_check_init(&parse->check, parse->arena, table, fields, columns, work->sheet != NULL);
+	const int *fields = NULL;
+	enum err err = mapping_by_column(parse->arena, work->mapping, table, (size_t)work->columns, &fields);
+	if (!err)
+		err = import_check_init(&parse->check, parse->arena, table, fields, (size_t)work->columns, work->sheet != NULL);
+	if (!err)
+		err = import_check_map(&parse->check, parse->arena, work->value_map);
 	if (!err)
 		err = error_file_is(parse->worker, parse->arena, work, &parse->own_report);
 	if (!err && work->parsed_to == 0)

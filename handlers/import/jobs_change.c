@@ -75,9 +75,11 @@ enum err import_put_mapping(struct request *request, struct response *response)
 		               PG_VALUES(target->table->name, pg_text(&rows, 0, LOCK_FINGERPRINT), change.save_as, change.mapping), NULL);
 	if (!err && change.overrides)
 		err = pg_query(pg, request->arena, STMT_IMPORT_SET_OVERRIDES, PG_VALUES(no, change.overrides), NULL);
+	if (!err && change.values)
+		err = pg_query(pg, request->arena, STMT_IMPORT_SET_VALUES, PG_VALUES(no, change.values), NULL);
 	if (!err && change.overrides)
 		err = queue(request, no, "inspecting", "import.inspect");
-	else if (!err && change.mapping && text_equal(status, "ready")) /* the rows were made by another mapping */
+	else if (!err && (change.mapping || change.values) && text_equal(status, "ready")) /* the rows were made by another mapping */
 		err = pg_query(pg, request->arena, STMT_IMPORT_MOVE, PG_VALUES(no, "mapping"), NULL);
 	return err ? err : import_answer(request, response, id, change.overrides ? 202 : 200);
 }
@@ -104,13 +106,28 @@ enum err import_parse(struct request *request, struct response *response)
 	return err ? err : import_answer(request, response, id, 202);
 }
 
+/* A dry run changes nothing but the preview, which is made in the background. */
+static enum err queue_preview(struct request *request, const char *no, const struct commit_options *options)
+{
+	request->wake = true;
+	return pg_query(&request->gate->pg, request->arena, STMT_IMPORT_SET_PREVIEW,
+	                PG_VALUES(no, options->assignment, options->duplicates, options->defaults), NULL);
+}
+
 enum err import_commit(struct request *request, struct response *response)
 {
-	const char *id;
+	const json_t *dry = json_object_get(request->json, "dryRun");
+	const char *id = path_uuid(response, 0);
 	struct pg_rows rows;
 	struct commit_options options;
-	enum err err;
-	if (!lock(request, response, &id, &rows, &err))
+	enum err err = OK;
+	if (!id)
+		return OK;
+	if (dry && !json_is_boolean(dry))
+		return refuse_field(response, PROBLEM_INVALID_FIELD, "dryRun", "true or false");
+	if (json_is_true(dry))
+		err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_REVIEW, PG_VALUES(id), NULL);
+	if (err || !lock(request, response, &id, &rows, &err))
 		return err;
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&rows, 0, LOCK_TARGET));
 	if (!text_equal(pg_text(&rows, 0, LOCK_STATUS), "ready"))
@@ -121,6 +138,10 @@ enum err import_commit(struct request *request, struct response *response)
 	if (err || response->is_problem)
 		return err;
 	const char *no = pg_text(&rows, 0, LOCK_NO);
+	if (json_is_true(dry)) {
+		err = queue_preview(request, no, &options);
+		return err ? err : import_answer(request, response, id, 202);
+	}
 	err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_SET_COMMIT,
 	               PG_VALUES(no, options.assignment, options.duplicates, options.defaults), NULL);
 	if (!err)

@@ -1,5 +1,5 @@
 /*
- * Reading imports: the history, one import, its rows, the targets. Never changes anything.
+ * Reading imports: the history, one import, the targets. Never changes anything.
  * What a client sees is shaped by the column aliases of the statements (sql/queries/import.sql).
  */
 #include "core/crypto/base64.h"
@@ -8,20 +8,19 @@
 #include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { PAGE_DEFAULT = 20, PAGE_MAX = 500, CURSOR_MAX = 128 };
 
-/* {code, message} of a failed import in the reader's language, or null. The code is the column `_error`. */
-static void put_error(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row)
+/* {code, message} of a failure in the reader's language, or null. The code is the column of that name. */
+static void put_failure(struct json_writer *w, const char *name, const struct request *request, const struct pg_rows *rows, int row, const char *column)
 {
-	const char *code = pg_text(rows, row, PQfnumber(rows->result, "_error"));
+	const char *code = pg_text(rows, row, PQfnumber(rows->result, column));
 	if (!code) {
-		json_put_null(w, "error");
+		json_put_null(w, name);
 		return;
 	}
-	json_object_open(w, "error");
+	json_object_open(w, name);
 	json_put_text(w, "code", code);
 	json_put_text(w, "message", import_failure_sentence(code, request->language));
 	json_object_close(w);
@@ -39,7 +38,8 @@ enum err import_answer(struct request *request, struct response *response, const
 		return refuse(response, PROBLEM_NOT_FOUND);
 	struct json_writer *w = respond_json(response, status);
 	pg_row_members(w, &rows, 0);
-	put_error(w, request, &rows, 0);
+	put_failure(w, "error", request, &rows, 0, "_error");
+	put_failure(w, "previewError", request, &rows, 0, "_preview_error");
 	return respond_end(response);
 }
 
@@ -83,12 +83,6 @@ static void put_cursor(struct json_writer *w, struct arena *arena, const struct 
 	buf_release(&encoded);
 }
 
-static const char *query_text(const struct request *request, const char *name)
-{
-	struct str value = request_query(request, name);
-	return value.n ? arena_copy(request->arena, value.p, value.n) : NULL;
-}
-
 enum err import_list(struct request *request, struct response *response)
 {
 	const char *at, *id;
@@ -107,7 +101,7 @@ enum err import_list(struct request *request, struct response *response)
 	for (int i = 0; i < count; i++) {
 		json_object_open(w, NULL);
 		pg_row_members(w, &rows, i);
-		put_error(w, request, &rows, i);
+		put_failure(w, "error", request, &rows, i, "_error");
 		json_object_close(w);
 	}
 	json_array_close(w);
@@ -116,106 +110,6 @@ enum err import_list(struct request *request, struct response *response)
 	else
 		json_put_null(w, "nextCursor");
 	return respond_end(response);
-}
-
-/* "email:email_invalid" becomes {field, code, severity, message}; ":row_too_long" has no field. */
-static void put_issue(struct json_writer *w, const struct request *request, const char *issue)
-{
-	const char *colon = strchr(issue, ':');
-	enum row_code code = row_code_of(colon ? colon + 1 : issue);
-	json_object_open(w, NULL);
-	if (colon && colon > issue)
-		json_put_str(w, "field", (struct str){issue, (size_t)(colon - issue)});
-	else
-		json_put_null(w, "field");
-	json_put_text(w, "code", colon ? colon + 1 : issue);
-	json_put_text(w, "severity", row_code_severity(code) == ROW_SEVERITY_ERROR ? "error" : "warning");
-	json_put_text(w, "message", row_code_sentence(code, request->language == LANGUAGE_FR ? SCHEMA_FRENCH : SCHEMA_ENGLISH));
-	json_object_close(w);
-}
-
-static const char *action_name(const struct pg_rows *rows, int row)
-{
-	static const char *const names[] = {"import", "import", "update", "skip", "invalid", "failed", "cancelled", "skip"};
-	int64_t action = pg_i64(rows, row, 5);
-	if (pg_i64(rows, row, 4) == 2)
-		return "invalid";
-	if (pg_bool(rows, row, 7))
-		return "cancelled";
-	return action >= 0 && action < 8 ? names[action] : "import";
-}
-
-static enum err put_row(struct json_writer *w, struct request *request, const struct schema_table *table, const struct pg_rows *rows, int row)
-{
-	json_t *values = NULL, *issues = NULL;
-	const char *text = pg_text(rows, row, 2);
-	enum err err = json_parse(request->arena, text, strlen(text), &values, NULL);
-	text = pg_text(rows, row, 3);
-	if (!err && text)
-		err = json_parse(request->arena, text, strlen(text), &issues, NULL);
-	if (err)
-		return ERR_BUG;
-	json_object_open(w, NULL);
-	json_put_i64(w, "rowNumber", pg_i64(rows, row, 0));
-	json_put_raw(w, "raw", pg_text(rows, row, 1));
-	json_object_open(w, "values");
-	for (size_t i = 0; i < table->field_count && i < json_array_size(values); i++)
-		if (json_is_string(json_array_get(values, i)))
-			json_put_text(w, table->fields[i].name, json_string_value(json_array_get(values, i)));
-	json_object_close(w);
-	json_array_open(w, "errors");
-	for (size_t i = 0; i < json_array_size(issues); i++)
-		put_issue(w, request, json_string_value(json_array_get(issues, i)));
-	json_array_close(w);
-	json_put_text(w, "action", action_name(rows, row));
-	json_put_text(w, "reason", pg_text(rows, row, 6));
-	json_object_close(w);
-	return OK;
-}
-
-static bool known_state(const char *state)
-{
-	static const char *const states[] = {"valid", "invalid", "duplicate", "skipped", "updated", "failed", "cancelled"};
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (text_equal(states[i], state))
-			return true;
-	return false;
-}
-
-/* The rows exist once a parse has begun; before, the list is empty. The cursor is the last row number. A page of very
-   large rows ends before its limit. */
-enum err import_rows(struct request *request, struct response *response)
-{
-	struct pg *pg = &request->gate->pg;
-	const char *id = path_uuid(response, 0), *state = query_text(request, "state");
-	int64_t limit, cursor;
-	struct pg_rows job, rows;
-	if (!id || !query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !query_i64(response, "cursor", 0, 0, INT32_MAX, &cursor))
-		return OK;
-	if (state && !known_state(state))
-		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed or cancelled");
-	enum err err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_FIND, PG_VALUES(id), &job);
-	if (err || job.count == 0)
-		return err ? err : refuse(response, PROBLEM_NOT_FOUND);
-	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&job, 0, 1));
-	if (!target)
-		return ERR_BUG;
-	bool stopped = text_equal(pg_text(&job, 0, 2), "cancelled") || text_equal(pg_text(&job, 0, 2), "failed");
-	err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_ROWS,
-	              PG_VALUES(pg_text(&job, 0, 0), state, pg_number(request->arena, cursor), pg_number(request->arena, limit + 1),
-	                        stopped ? "true" : "false"),
-	              &rows);
-	if (err)
-		return err;
-	int count = rows.count > limit ? (int)limit : rows.count;
-	bool more = count && pg_i64(&rows, 0, 8) > count;
-	struct json_writer *w = respond_json(response, 200);
-	json_array_open(w, "items");
-	for (int i = 0; !err && i < count; i++)
-		err = put_row(w, request, target->table, &rows, i);
-	json_array_close(w);
-	json_put_text(w, "nextCursor", more ? pg_text(&rows, count - 1, 0) : NULL);
-	return err ? err : respond_end(response);
 }
 
 static void put_labels(struct json_writer *w, const struct schema_labels *labels)

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { VALUES_MAX = 1000 };
+
 bool mapping_parse(const char *text, int *ret, size_t count)
 {
 	size_t field = 0;
@@ -23,6 +25,23 @@ bool mapping_parse(const char *text, int *ret, size_t count)
 		p += n + (p[n] == ',');
 	}
 	return field == count;
+}
+
+enum err mapping_by_column(struct arena *arena, const char *mapping, const struct schema_table *table, size_t columns, const int **ret)
+{
+	int by_field[SCHEMA_FIELDS_MAX];
+	int *fields = arena_array(arena, columns + 1, sizeof(*fields));
+	if (!fields)
+		return ERR_TOO_LARGE;
+	if (!mapping_parse(mapping, by_field, table->field_count))
+		return ERR_BUG;
+	for (size_t c = 0; c < columns; c++)
+		fields[c] = -1;
+	for (size_t f = 0; f < table->field_count; f++)
+		if (by_field[f] >= 0 && (size_t)by_field[f] < columns)
+			fields[by_field[f]] = (int)f;
+	*ret = fields;
+	return OK;
 }
 
 const char *mapping_literal(struct arena *arena, const int *by_field, size_t count)
@@ -172,6 +191,55 @@ static enum err read_overrides(struct request *request, struct response *respons
 	return ret->overrides ? OK : ERR_TOO_LARGE;
 }
 
+static bool refuse_value(struct response *response, const char *field, const char *message)
+{
+	const char *name = arena_printf(response->request->arena, "values.%.40s", field);
+	refuse_field(response, PROBLEM_INVALID_FIELD, name ? name : "values", message);
+	return false;
+}
+
+/* {"text": "value", …} of a field with a closed list, or of the one that names people. */
+static bool check_said(struct response *response, const struct schema_table *table, const char *name, const json_t *said)
+{
+	const struct schema_field *field = schema_field_of(table, name);
+	bool person = field && field == table->import->assigned;
+	const char *text;
+	const json_t *value;
+	if (!field || (!person && field->column->value_count == 0))
+		return refuse_value(response, name, "no field whose values are mapped");
+	if (!json_is_object(said) || json_object_size(said) > VALUES_MAX)
+		return refuse_value(response, name, "an object of at most 1000 texts and what they mean");
+	json_object_foreach((json_t *)(uintptr_t)said, text, value)
+	{
+		bool fine = person && json_is_string(value) && json_string_length(value) > 0 && json_string_length(value) <= 255;
+		for (size_t i = 0; !person && i < field->column->value_count; i++)
+			fine = fine || text_equal(field->column->values[i].value, json_string_value(value));
+		if (!fine)
+			return refuse_value(response, name, person ? "a user id" : "not a value of the field");
+	}
+	return true;
+}
+
+static enum err read_values(struct request *request, struct response *response, const struct schema_table *table, struct mapping_change *ret)
+{
+	const json_t *values = json_object_get(request->json, "values"), *said;
+	const char *name;
+	if (!values)
+		return OK;
+	if (!json_is_object(values))
+		return refuse_field(response, PROBLEM_INVALID_FIELD, "values", "an object of fields");
+	json_object_foreach((json_t *)(uintptr_t)values, name, said)
+	{
+		if (!check_said(response, table, name, said))
+			return OK;
+	}
+	char *text = json_dumps(values, JSON_COMPACT);
+	if (!text)
+		return ERR_TOO_LARGE;
+	ret->values = text;
+	return arena_defer(request->arena, free_text, text);
+}
+
 enum err mapping_change_read(struct request *request, struct response *response, const struct schema_table *table, const char *columns,
                              struct mapping_change *ret)
 {
@@ -181,5 +249,7 @@ enum err mapping_change_read(struct request *request, struct response *response,
 	enum err err = read_columns(request, response, table, columns, ret);
 	if (!err && !response->is_problem)
 		err = read_overrides(request, response, ret);
+	if (!err && !response->is_problem)
+		err = read_values(request, response, table, ret);
 	return err;
 }

@@ -9,6 +9,7 @@
 #define TIDEGATE_HANDLERS_IMPORT_NORMALISE_H
 
 #include "core/base/arena.h"
+#include "core/base/json.h"
 #include "core/base/text.h"
 #include "handlers/import/check_codes.h"
 
@@ -64,8 +65,9 @@ size_t normalise_zero_width(const char *p, size_t n);
  */
 size_t normalise_key(struct str text, char *out, size_t room);
 
-/* Index of a column's values, their labels and aliases. NULL when the arena is exhausted. */
-const struct value_index *normalise_values(struct arena *arena, const struct schema_column *column) MUST_USE;
+/* Index of a column's values, their labels and aliases; said (object of text to value, or NULL) goes before them and must
+   outlive the index. NULL when the arena is exhausted. */
+const struct value_index *normalise_values(struct arena *arena, const struct schema_column *column, const json_t *said) MUST_USE;
 
 /* The normalisers and validators themselves (normalise_contact.c, normalise_name.c, normalise_time.c, normalise_key.c,
    normalise_number.c). */

@@ -118,10 +118,12 @@ static void add(const struct value_index *index, const char *text, const char *v
 	entry->value = str_of(value);
 }
 
-const struct value_index *normalise_values(struct arena *arena, const struct schema_column *column)
+const struct value_index *normalise_values(struct arena *arena, const struct schema_column *column, const json_t *said)
 {
 	struct value_index *index = arena_alloc(arena, sizeof(*index));
-	size_t count = column->value_count * 3;
+	size_t count = column->value_count * 3 + json_object_size(said);
+	const char *text;
+	const json_t *value;
 
 	for (size_t i = 0; i < column->value_count; i++)
 		count += column->values[i].aliases.count;
@@ -132,6 +134,10 @@ const struct value_index *normalise_values(struct arena *arena, const struct sch
 	index->entries = arena_array(arena, index->size, sizeof(*index->entries));
 	if (!index->entries)
 		return NULL;
+	json_object_foreach((json_t *)(uintptr_t)said, text, value)
+	{
+		add(index, text, json_string_value(value));
+	}
 	for (size_t i = 0; i < column->value_count; i++) {
 		add(index, column->values[i].value, column->values[i].value);
 		add(index, column->values[i].labels.fr, column->values[i].value);

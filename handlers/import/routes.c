@@ -13,6 +13,8 @@ static const struct route routes[] = {
     {METHOD_PUT, "/api/import/jobs/{id}/mapping", GUARD_ADMIN, ROUTE_JSON | ROUTE_TRANSACTION, import_put_mapping},
     {METHOD_POST, "/api/import/jobs/{id}/parse", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_parse},
     {METHOD_GET, "/api/import/jobs/{id}/rows", GUARD_ADMIN, 0, import_rows},
+    {METHOD_PATCH, "/api/import/jobs/{id}/rows/{n}", GUARD_ADMIN, ROUTE_JSON | ROUTE_TRANSACTION, import_row_patch},
+    {METHOD_GET, "/api/import/jobs/{id}/duplicates", GUARD_ADMIN, ROUTE_TRANSACTION, import_duplicates},
     {METHOD_POST, "/api/import/jobs/{id}/commit", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_commit},
     {METHOD_POST, "/api/import/jobs/{id}/cancel", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_cancel},
     {METHOD_POST, "/api/import/jobs/{id}/retry", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_retry},

@@ -86,6 +86,49 @@ BEGIN
 	EXECUTE format('ANALYZE %I.%I (%s)', p_schema, p_table, (SELECT string_agg(quote_ident(c), ', ') FROM unnest(p_columns) AS c));
 END $$;
 
+-- A row is put right or decided by hand: p_cells with all that follows from them, or NULL; p_decide: p_decision is to be stored. The
+-- request role may not write rows itself. Raises TG409 unless the import is ready and of the caller's space.
+CREATE OR REPLACE FUNCTION tidegate.import_row_change(p_no bigint, p_row int, p_cells text[], p_vals text[], p_keys text[], p_issues text[],
+	p_valid boolean, p_decide boolean, p_decision smallint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	was smallint;
+	is_now smallint;
+BEGIN
+	PERFORM FROM tidegate.import_job j
+	WHERE j.no = p_no AND j.space = current_setting('tidegate.space', true) AND j.status = 'ready' FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'import % is not ready', p_no USING ERRCODE = 'TG409';
+	END IF;
+	SELECT r.state INTO was FROM tidegate.import_row r WHERE r.job_no = p_no AND r.row_no = p_row;
+	is_now := CASE WHEN p_cells IS NULL THEN was WHEN p_valid THEN 1 ELSE 2 END;
+	UPDATE tidegate.import_row r
+	SET cells = coalesce(p_cells, r.cells), vals = coalesce(p_vals, r.vals), keys = coalesce(p_keys, r.keys), state = is_now,
+	    issues = CASE WHEN p_cells IS NULL THEN r.issues ELSE p_issues END, decision = CASE WHEN p_decide THEN p_decision ELSE r.decision END
+	WHERE r.job_no = p_no AND r.row_no = p_row;
+	IF is_now = 2 THEN
+		DELETE FROM tidegate.import_outcome o WHERE o.job_no = p_no AND o.row_no = p_row;
+	END IF;
+	UPDATE tidegate.import_job j
+	SET edits = j.edits + 1, preview = NULL, updated_at = now(), rows_valid = j.rows_valid + (is_now = 1)::int - (was = 1)::int,
+	    rows_invalid = j.rows_invalid + (is_now = 2)::int - (was = 2)::int
+	WHERE j.no = p_no;
+END $$;
+
+-- Duplicates are to be marked anew, or a preview to be made, in the background. Called before the import is locked. The advisory lock
+-- keeps a review that is just ending from missing what the caller is about to change (import_review_alone).
+CREATE OR REPLACE FUNCTION tidegate.import_review(p_id uuid)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	job tidegate.import_job;
+BEGIN
+	SELECT * INTO job FROM tidegate.import_job WHERE id = p_id;
+	IF FOUND THEN
+		PERFORM pg_advisory_xact_lock(hashtextextended('tidegate.import_review', job.no));
+		PERFORM tidegate.job_enqueue('import.review', jsonb_build_object('no', job.no, 'id', job.id), job.space, job.no::text, 'import:' || job.no);
+	END IF;
+END $$;
+
 -- A worker starts (or goes on with) a phase of an import. Raises TGLST when the lease is lost. Returns the row.
 CREATE OR REPLACE FUNCTION tidegate.import_start(p_job bigint, p_token uuid, p_lease interval, p_no bigint, p_from text, p_status text)
 RETURNS SETOF tidegate.import_job LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
@@ -173,7 +216,8 @@ END $$;
 
 REVOKE ALL ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
 	tidegate.import_analyze, tidegate.records_analyze, tidegate.import_start, tidegate.import_parse_checkpoint,
-	tidegate.import_commit_checkpoint, tidegate.import_stop, tidegate.import_fail_job FROM PUBLIC;
+	tidegate.import_commit_checkpoint, tidegate.import_stop, tidegate.import_fail_job, tidegate.import_row_change, tidegate.import_review FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.import_row_change, tidegate.import_review TO tidegate_api;
 GRANT EXECUTE ON FUNCTION tidegate.import_move_to, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.records_analyze,
 	tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;

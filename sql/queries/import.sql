@@ -38,7 +38,7 @@ SELECT id, no AS _no, status, CASE WHEN status IN ('inspecting', 'parsing', 'imp
        (SELECT coalesce(json_agg(json_build_object('value', value, 'rows', rows) ORDER BY rows DESC, value), '[]')
         FROM (SELECT a.value, a.rows FROM tidegate.import_assignee a WHERE a.job_no = j.no AND a.user_id IS NULL ORDER BY a.rows DESC, a.value LIMIT 100) u)
          AS "unknownAssignees",
-       edits, marked_edits < edits AS "marksPending", preview,
+       edits, marked_edits < edits AS "marksPending", CASE WHEN preview ->> 'error' IS NULL THEN preview END AS preview, preview ->> 'error' AS _preview_error,
        report_rows AS "reportRows", created_by AS "createdBy", created_at AS "createdAt", started_at AS "startedAt", completed_at AS "completedAt"
 FROM tidegate.import_job j WHERE id = $1::uuid;
 
@@ -77,6 +77,10 @@ ON CONFLICT (space, target, fingerprint) DO UPDATE SET name = excluded.name, map
 
 -- name: import_set_overrides
 UPDATE tidegate.import_job SET overrides = overrides || $2::jsonb, updated_at = now() WHERE no = $1::bigint;
+
+-- name: import_set_values
+-- What values of the file mean, by field: a field that is sent replaces what was said of it before.
+UPDATE tidegate.import_job SET value_map = value_map || $2::jsonb, updated_at = now() WHERE no = $1::bigint;
 
 -- name: import_reset_rows
 -- Before a parse from the start: counters and checkpoints of an earlier one are gone, as its rows will be.
@@ -142,10 +146,10 @@ SELECT fresh, space, created_by FROM tidegate.signed_call_enter($1, $2::bigint, 
 -- cancelled, or null for all. $4 one more than the page, which also ends after 4 MB of text. $5: the commit was stopped, so
 -- valid rows that no lane has reached are cancelled. _found: rows there are for the page, before the limit of bytes.
 SELECT row_no AS "rowNumber", to_json(cells) AS raw, to_json(vals) AS _vals, to_json(issues) AS _issues, state AS _state, action AS _action,
-       reason AS _reason, unreached AS _unreached, found AS _found
+       reason AS _reason, unreached AS _unreached, found AS _found, first_row AS _first, decision AS _decision
 FROM (SELECT p.*, count(*) OVER () AS found,
              sum(octet_length(cells::text) + octet_length(vals::text)) OVER (ORDER BY row_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM (SELECT r.row_no, r.cells, r.vals, r.issues, r.state, o.action, o.reason, x.unreached
+      FROM (SELECT r.row_no, r.cells, r.vals, r.issues, r.state, r.decision, o.action, o.reason, o.first_row, x.unreached
             FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
                  CROSS JOIN LATERAL (SELECT $5::boolean AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
                    WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS unreached) x
@@ -163,6 +167,93 @@ SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row
        assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet,
        edits, value_map
 FROM tidegate.import_start($1::bigint, $2::uuid, $3::interval, $4::bigint, $5, $6);
+
+-- name: import_look
+-- The same of an import that is ready, as it is.
+SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
+       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet,
+       edits, value_map
+FROM tidegate.import_job WHERE no = $1::bigint AND status = 'ready';
+
+-- name: import_review
+SELECT tidegate.import_review($1::uuid);
+
+-- name: import_review_alone
+SELECT pg_advisory_xact_lock(hashtextextended('tidegate.import_review', $1::bigint));
+
+-- name: import_review_due
+-- What a review of import $1 still has to do: marks, a preview. No row: the import is not ready any more.
+SELECT edits <> marked_edits, preview_request IS NOT NULL AND preview IS NULL FROM tidegate.import_job WHERE no = $1::bigint AND status = 'ready';
+
+-- name: import_reviewed
+UPDATE tidegate.import_job
+SET marked_edits = $2::int, rows_duplicate_in_file = $3::bigint, rows_duplicate_in_database = $4::bigint, warnings = $5::jsonb
+WHERE no = $1::bigint AND status = 'ready' RETURNING no;
+
+-- name: import_set_preview
+UPDATE tidegate.import_job
+SET preview_request = jsonb_build_object('assignment', $2::jsonb, 'duplicates', $3::jsonb, 'defaults', $4::jsonb), preview = NULL
+WHERE no = $1::bigint;
+
+-- name: import_preview_request
+SELECT preview_request ->> 'assignment', preview_request ->> 'duplicates', preview_request ->> 'defaults', preview_request
+FROM tidegate.import_job WHERE no = $1::bigint;
+
+-- name: import_preview_count
+-- What the plan that stands in import_outcome comes to. Whom the new records go to: $2 one person, $3 several in turn, $4 whom the
+-- names in that column mean.
+WITH planned AS (SELECT count(*) AS n, count(*) FILTER (WHERE action = 2) AS updated, count(*) FILTER (WHERE action = 3) AS skipped,
+                        count(*) FILTER (WHERE reason = 'duplicate_in_file') AS in_file,
+                        count(*) FILTER (WHERE reason = 'duplicate_in_database') AS in_database
+                 FROM tidegate.import_outcome WHERE job_no = $1::bigint),
+     counts AS (SELECT j.rows_total AS total, j.rows_valid AS valid, j.rows_invalid AS invalid, j.rows_valid - p.n AS inserted, p.updated, p.skipped,
+                       p.in_file, p.in_database FROM tidegate.import_job j, planned p WHERE j.no = $1::bigint),
+     shares AS (SELECT $2::text AS user_id, inserted AS rows FROM counts WHERE $2::text IS NOT NULL
+                UNION ALL
+                SELECT t.user_id, inserted / cardinality($3::text[]) + (t.turn <= inserted % cardinality($3::text[]))::int
+                FROM counts, unnest($3::text[]) WITH ORDINALITY AS t (user_id, turn)
+                UNION ALL
+                SELECT a.user_id, count(*)
+                FROM tidegate.import_row r LEFT JOIN tidegate.import_assignee a ON a.job_no = $1::bigint AND a.value = r.cells[$4::int]
+                WHERE $4::int IS NOT NULL AND r.job_no = $1::bigint AND r.state = 1
+                  AND NOT EXISTS (SELECT FROM tidegate.import_outcome o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)
+                GROUP BY 1)
+SELECT jsonb_build_object(
+	'counts', jsonb_build_object('total', total, 'valid', valid, 'invalid', invalid, 'inserted', inserted, 'updated', updated, 'skipped', skipped,
+		'duplicateInFile', in_file, 'duplicateInDatabase', in_database),
+	'distribution', (SELECT coalesce(jsonb_agg(jsonb_build_object('userId', user_id, 'rows', rows) ORDER BY rows DESC, user_id), '[]')
+		FROM (SELECT user_id, sum(rows)::bigint AS rows FROM shares GROUP BY 1) s WHERE rows > 0),
+	'unknownAssignees', (SELECT coalesce(jsonb_agg(jsonb_build_object('value', value, 'rows', rows) ORDER BY rows DESC, value), '[]')
+		FROM (SELECT value, rows FROM tidegate.import_assignee WHERE job_no = $1::bigint AND user_id IS NULL AND $4::int IS NOT NULL
+		      ORDER BY rows DESC, value LIMIT 100) u))
+FROM counts;
+
+-- name: import_preview_save
+-- Unless something has changed since: then it is made again.
+UPDATE tidegate.import_job SET preview = preview_request || $2::jsonb
+WHERE no = $1::bigint AND status = 'ready' AND edits = $3::int AND preview_request = $4::jsonb;
+
+-- name: import_row_lock
+-- What changing a row needs, under the import's lock.
+SELECT no, status, target, mapping, jsonb_array_length(columns), sheet IS NOT NULL, value_map FROM tidegate.import_job WHERE id = $1::uuid FOR UPDATE;
+
+-- name: import_row_cells
+SELECT to_json(cells) FROM tidegate.import_row_of_space WHERE job_no = $1::bigint AND row_no = $2::int;
+
+-- name: import_row_change
+SELECT tidegate.import_row_change($1::bigint, $2::int, $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean, $8::boolean, $9::smallint);
+
+-- name: import_duplicate_groups
+-- Rows of the file that repeat an earlier one, by that row, keyset on its number; $3 one more than the page. At most 100 rows of a
+-- group are named.
+SELECT first_row, count(*), (array_agg(row_no ORDER BY row_no))[:100]
+FROM tidegate.import_outcome_of_space
+WHERE job_no = $1::bigint AND reason = 'duplicate_in_file' AND first_row > $2::int
+GROUP BY first_row ORDER BY first_row LIMIT $3::int;
+
+-- name: import_duplicate_rows
+-- The values of rows $2 of an import.
+SELECT row_no, to_json(vals) FROM tidegate.import_row_of_space WHERE job_no = $1::bigint AND row_no = ANY ($2::int[]) ORDER BY row_no;
 
 -- name: import_file
 SELECT file_size, file_hash FROM tidegate.import_job WHERE no = $1::bigint;
@@ -193,6 +284,10 @@ SELECT tidegate.import_parse_checkpoint($1::bigint, $2::uuid, $3::interval, $4::
 
 -- name: import_analyze
 SELECT tidegate.import_analyze($1::bigint);
+
+-- name: import_mark_alone
+-- Marks of one import are made by one process at a time: until the end of the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('tidegate.import_outcome', $1::bigint));
 
 -- name: import_forget_outcomes
 DELETE FROM tidegate.import_outcome WHERE job_no = $1::bigint;
@@ -285,9 +380,17 @@ SELECT coalesce(json_agg(json_build_object('code', code, 'rows', rows) ORDER BY 
 FROM (SELECT split_part(issue, ':', 2) AS code, count(DISTINCT row_no) AS rows FROM tidegate.import_row, unnest(issues) AS issue
       WHERE job_no = $1::bigint AND issues IS NOT NULL GROUP BY 1) c;
 
+-- name: import_unknown_values
+-- Values of closed lists that nobody understood, the most frequent 200: $2 the issues that say so, $3 their fields, $4 the columns.
+SELECT coalesce(json_agg(json_build_object('field', field, 'value', value, 'rows', rows) ORDER BY rows DESC, field, value), '[]')
+FROM (SELECT m.field, left(r.cells[m.place], 200) AS value, count(*) AS rows
+      FROM tidegate.import_row r JOIN unnest($2::text[], $3::text[], $4::int[]) AS m (issue, field, place) ON m.issue = ANY (r.issues)
+      WHERE r.job_no = $1::bigint AND r.issues IS NOT NULL GROUP BY 1, 2 ORDER BY rows DESC LIMIT 200) u;
+
 -- name: import_parsed
 UPDATE tidegate.import_job
-SET parsed = true, rows_duplicate_in_file = $2::bigint, rows_duplicate_in_database = $3::bigint, warnings = $4::jsonb, phase_total = rows_total, phase_done = rows_total
+SET parsed = true, rows_duplicate_in_file = $2::bigint, rows_duplicate_in_database = $3::bigint, warnings = $4::jsonb, unknown_values = $5::jsonb,
+    phase_total = rows_total, phase_done = rows_total
 WHERE no = $1::bigint;
 
 -- name: import_planned

@@ -99,7 +99,7 @@ static void load(void)
 	must(lead != NULL);
 	for (size_t f = 0; f < lead->field_count; f++)
 		if (lead->fields[f].column->value_count)
-			values[f] = normalise_values(&lasting, lead->fields[f].column);
+			values[f] = normalise_values(&lasting, lead->fields[f].column, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
