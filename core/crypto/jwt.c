@@ -59,7 +59,7 @@ const char *jwt_reason_name(enum jwt_reason reason)
 
 static bool split(const char *token, size_t n, struct parts *ret)
 {
-	const char *first = memchr(token, '.', n);
+	const char *first = n ? memchr(token, '.', n) : NULL;
 	if (first == NULL)
 		return false;
 	const char *end = token + n;

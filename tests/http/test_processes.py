@@ -75,7 +75,7 @@ def test_killed_processes_come_back(fresh_gate):
         before = fresh_gate.pids(kind)
         assert before, f"expected {kind} processes"
         fresh_gate.kill(kind)
-        wait_until(lambda kind=kind, before=before: len(set(fresh_gate.pids(kind)) - set(before)) == len(before), 15, f"new {kind} processes")
+        wait_until(lambda kind=kind, before=before: len(set(fresh_gate.pids(kind)) - set(before)) == len(before), 60, f"new {kind} processes")
     wait_until(lambda: fresh_gate.api("GET", "/api/import/jobs").status_code == 200, 15, "an answer")
 
 

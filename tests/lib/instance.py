@@ -29,6 +29,9 @@ import openapi
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPOSITORY, os.environ.get("TIDEGATE_BUILD", "build"))
+
+with open(os.path.join(BUILD, "tidegate"), "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
 ROOT = os.geteuid() == 0
 PR_SET_PDEATHSIG = 1
 
