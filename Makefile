@@ -77,7 +77,10 @@ $(B)/tests/misreader: tests/lib/misreader.c $(B)/libtidegate.a
 $(B)/tests/%: tests/unit/%.c tests/unit/tap.h $(B)/libtidegate.a
 	@mkdir -p $(@D)
 	$(SAY) "  LD  $@"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtidegate.a $(LIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(B)/libtidegate.a $(LIBS)
+
+# Parts of commands that are pure are tested as they are.
+$(B)/tests/test_import_request: $(B)/obj/commands/import_request.o
 
 # With FUZZ_ENGINE=-fsanitize=fuzzer a program looks for inputs itself; without, it is given files.
 FUZZ_ENGINE ?=
