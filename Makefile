@@ -124,7 +124,7 @@ FUZZ_SECONDS ?= 60
 TRAPS = -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_BUILD = B=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)'
 
-bench: ## numbers against floors and peers of the same run: WHAT="reader import requests upload"
+bench: ## numbers against floors and peers of the same run: WHAT="import node xlsx" ROWS=200000
 	@scripts/packages.sh build run bench
 	@$(MAKE) -s --no-print-directory -j$$(nproc) all
 	@exec env TIDEGATE_BUILD='$(B)' bench/bench.sh $(WHAT)
