@@ -109,6 +109,9 @@ bool pg_bool(const struct pg_rows *rows, int row, int column);
 /* Decimal text in the arena ("0" when the arena is exhausted; the arena remembers). */
 const char *pg_number(struct arena *arena, int64_t value);
 
+/* The literal of a text[]; an item that is NULL is a NULL element. NULL: no memory. */
+const char *pg_text_array(struct arena *arena, const char *const *items, size_t count);
+
 /* A row as a JSON object: the column aliases are the member names, `a.b` nests b in a, json stays JSON, numbers are
    numbers, booleans booleans, timestamps ISO 8601 UTC. Columns whose alias starts with `_` are left out. */
 void pg_row_json(struct json_writer *w, const char *name, const struct pg_rows *rows, int row);

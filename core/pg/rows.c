@@ -38,6 +38,33 @@ const char *pg_number(struct arena *arena, int64_t value)
 	return text ? text : "0";
 }
 
+enum { ARRAY_MAX = 64 << 20 };
+
+const char *pg_text_array(struct arena *arena, const char *const *items, size_t count)
+{
+	struct buf out;
+	buf_init(&out, ARRAY_MAX);
+	buf_append_char(&out, '{');
+	for (size_t i = 0; i < count; i++) {
+		buf_append_text(&out, i ? "," : "");
+		if (!items[i]) {
+			buf_append_text(&out, "NULL");
+			continue;
+		}
+		buf_append_char(&out, '"');
+		for (const char *p = items[i]; *p; p++) {
+			if (*p == '"' || *p == '\\')
+				buf_append_char(&out, '\\');
+			buf_append_char(&out, *p);
+		}
+		buf_append_char(&out, '"');
+	}
+	buf_append_char(&out, '}');
+	const char *text = out.overflowed ? NULL : arena_strdup(arena, buf_text(&out));
+	buf_release(&out);
+	return text;
+}
+
 /* "2026-11-21 08:47:38.12+00" (DateStyle ISO, TimeZone UTC) becomes "2026-11-21T08:47:38.12Z". */
 static void put_timestamp(struct json_writer *w, const char *name, const char *text)
 {

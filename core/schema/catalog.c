@@ -62,6 +62,8 @@ static enum err add_target(struct arena *arena, struct schema_catalog *catalog, 
 	}
 	if (!err && schema_sql_assignee(app, table, &sql) == OK)
 		err = keep(arena, &sql, &target->assignee_sql);
+	if (!err && schema_sql_people(app, table, &sql) == OK)
+		err = keep(arena, &sql, &target->people_sql);
 	for (size_t key = 0; !err && key < table->import->key_count; key++) {
 		err = schema_sql_match(app, table, key, &sql);
 		if (!err)

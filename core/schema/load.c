@@ -10,7 +10,7 @@
 
 static enum err load_table(struct schema_loader *l, struct schema_table *table, const char *name, const json_t *object)
 {
-	static const char *const members[] = {"labels", "access", "scope", "columns", "primaryKey", "indexes", "references", "import", NULL};
+	static const char *const members[] = {"labels", "access", "scope", "display", "columns", "primaryKey", "indexes", "references", "import", NULL};
 	static const struct schema_names access_names[] = {{"full", SCHEMA_ACCESS_FULL}, {"append", SCHEMA_ACCESS_APPEND}, {NULL, 0}};
 	const char *path = load_path(l, "tables", name);
 	int access = SCHEMA_ACCESS_FULL;

@@ -35,6 +35,19 @@ static enum err load_scope(struct schema_loader *l, struct schema_table *table, 
 	return OK;
 }
 
+static enum err load_display(struct schema_loader *l, struct schema_table *table, const json_t *o, const char *path)
+{
+	const char *name = NULL;
+	enum err err = take_text(l, o, path, "display", false, &name);
+
+	if (err || !name)
+		return err;
+	table->display = schema_column_of(table, name);
+	if (!table->display || table->display->type != SCHEMA_TEXT)
+		return load_fail(l, load_path(l, path, "display"), "\"%s\" is no text column", name);
+	return OK;
+}
+
 /* "updated_at desc": a column, then optionally the direction. */
 static enum err load_index_column(struct schema_loader *l, const struct schema_table *table, struct schema_index *index, size_t i,
                                   const char *text, const char *path)
@@ -219,6 +232,8 @@ enum err load_constraints(struct schema_loader *l, struct schema_table *table, c
 
 	if (!err)
 		err = load_scope(l, table, object, path);
+	if (!err)
+		err = load_display(l, table, object, path);
 	if (!err)
 		err = load_indexes(l, table, object, path);
 	if (!err)

@@ -161,6 +161,7 @@ struct schema_table {
 	struct schema_labels labels;
 	enum schema_access access;
 	const struct schema_column *scope; /* the column of row-level security */
+	const struct schema_column *display; /* what people call a record, or NULL */
 	struct schema_column *columns;
 	size_t column_count;
 	size_t primary_count;

@@ -1,7 +1,7 @@
 /*
  * Generates the set-based statements of an import commit. statements.h shows what they look like.
  * Called once per target at start; the texts are then prepared like any named statement.
- * Never puts a value of a request into SQL: values are $1 to $9, names are quoted, literals come from the declaration.
+ * Never puts a value of a request into SQL: values are $1 to $12, names are quoted, literals come from the declaration.
  */
 #include "core/schema/statements.h"
 
@@ -96,7 +96,8 @@ static void insert_value(struct buf *out, const struct schema_table *table, cons
 
 	buf_append_text(out, "coalesce(");
 	if (field == import->assigned)
-		buf_append_text(out, "$6::text, ");
+		buf_append_text(out, "$6::text, CASE WHEN $10::text[] IS NOT NULL THEN ($10::text[])[1 + (($11::bigint + row_number() OVER (ORDER BY r.row_no) - 1) "
+				     "% cardinality($10::text[]))::integer] END, who.user_id, ");
 	cell_value(out, table, field);
 	if (field == import->status)
 		buf_append_text(out, ", $7::text");
@@ -124,7 +125,7 @@ static void planned_rows(struct buf *out)
  */
 static void history_open(struct buf *out, const struct schema_import *import)
 {
-	buf_append_text(out, "WITH given AS (SELECT $5::uuid, $6::text, $7::text, $8::text, $9::text)");
+	buf_append_text(out, "WITH given AS (SELECT $5::uuid, $6::text, $7::text, $8::text, $9::text, $10::text[], $11::bigint, $12::integer)");
 	buf_append_text(out, import->history ? ", changed AS (\n" : "\n");
 }
 
@@ -171,6 +172,10 @@ enum err schema_sql_insert(const struct schema_app *app, const struct schema_tab
 		buf_append_text(out, ",\n    $5::uuid");
 	buf_append_text(out, "\nFROM ");
 	buf_append_text(out, "tidegate.import_row AS r");
+	/* Without a column to assign by ($12) the condition is false before anything is read. */
+	if (import->assigned)
+		buf_append_text(out, "\nLEFT JOIN tidegate.import_assignee AS who ON $12::integer IS NOT NULL AND who.job_no = $1::bigint "
+				     "AND who.value = r.cells[$12::integer]");
 	reference_joins(out, app, table);
 	slice(out);
 	buf_append_text(out, "\n    AND r.row_no NOT IN (SELECT o.row_no FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint "
@@ -281,13 +286,15 @@ enum err schema_sql_match(const struct schema_app *app, const struct schema_tabl
 	if (!table->import || key >= table->import->key_count)
 		return ERR_INVALID;
 	buf_append_text(out, "INSERT INTO tidegate.import_outcome (job_no, row_no, action, target_id, reason)\nSELECT DISTINCT ON (r.row_no) "
-			     "$1::bigint, r.row_no, $5::smallint, ");
+			     "$1::bigint, r.row_no, ");
+	buf_printf(out, "CASE WHEN r.decision = %d THEN %d ELSE $5::smallint END, ", SCHEMA_DECISION_UPDATE, SCHEMA_ACTION_UPDATE);
 	qualified(out, "t", id);
 	buf_append_text(out, ", 'duplicate_in_database'\nFROM tidegate.import_row AS r\nJOIN ");
 	quote_table(out, app->name, table->name);
 	buf_append_text(out, " AS t ON ");
 	match_condition(out, table, key);
 	slice(out);
+	buf_printf(out, " AND r.decision IS DISTINCT FROM %d AND ($5::smallint IS NOT NULL OR r.decision = %d)", SCHEMA_DECISION_IMPORT, SCHEMA_DECISION_UPDATE);
 	buf_append_text(out, "\n    AND NOT EXISTS (SELECT FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)"
 			     "\nORDER BY r.row_no, ");
 	qualified(out, "t", id);
@@ -334,20 +341,65 @@ enum err schema_sql_analyze(const struct schema_app *app, const struct schema_ta
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 
-enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+/* The reference to those whom records are assigned to, or NULL. */
+static const struct schema_reference *people_of(const struct schema_table *table)
 {
 	const struct schema_field *field = table->import ? table->import->assigned : NULL;
-	const struct schema_reference *reference = field ? reference_of(table, field) : NULL;
+	return field ? reference_of(table, field) : NULL;
+}
 
-	if (!reference)
-		return ERR_INVALID;
-	buf_append_text(out, "SELECT 1 FROM ");
-	quote_table(out, app->name, reference->table->name);
-	buf_append_text(out, " AS t WHERE ");
-	for (size_t c = 0; c < reference->count; c++) {
-		buf_append_text(out, c ? " AND " : "");
-		qualified(out, "t", reference->to[c]);
-		buf_append_text(out, reference->from[c] == field->column ? " = $2::text" : " = $1::text");
+static void person_id(struct buf *out, const struct schema_table *table, const struct schema_reference *people)
+{
+	for (size_t c = 0; c < people->count; c++)
+		if (people->from[c] == table->import->assigned->column)
+			qualified(out, "t", people->to[c]);
+}
+
+static void person_scope(struct buf *out, const struct schema_table *table, const struct schema_reference *people)
+{
+	buf_append_text(out, " AS t WHERE true");
+	for (size_t c = 0; c < people->count; c++) {
+		if (people->from[c] == table->import->assigned->column)
+			continue;
+		buf_append_text(out, " AND ");
+		qualified(out, "t", people->to[c]);
+		buf_append_text(out, " = $1::text");
 	}
+}
+
+enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	const struct schema_reference *people = people_of(table);
+
+	if (!people)
+		return ERR_INVALID;
+	buf_append_text(out, "SELECT wanted FROM unnest($2::text[]) AS wanted WHERE wanted NOT IN (SELECT ");
+	person_id(out, table, people);
+	buf_append_text(out, " FROM ");
+	quote_table(out, app->name, people->table->name);
+	person_scope(out, table, people);
+	buf_append_text(out, " AND ");
+	person_id(out, table, people);
+	buf_append_text(out, " = ANY ($2::text[])) LIMIT 1");
+	return out->overflowed ? ERR_TOO_LARGE : OK;
+}
+
+enum err schema_sql_people(const struct schema_app *app, const struct schema_table *table, struct buf *out)
+{
+	const struct schema_reference *people = people_of(table);
+
+	if (!people)
+		return ERR_INVALID;
+	buf_append_text(out, "SELECT ");
+	person_id(out, table, people);
+	buf_append_text(out, ", ");
+	if (people->table->display)
+		qualified(out, "t", people->table->display);
+	else
+		buf_append_text(out, "NULL");
+	buf_append_text(out, " FROM ");
+	quote_table(out, app->name, people->table->name);
+	person_scope(out, table, people);
+	buf_append_text(out, " ORDER BY 1 LIMIT $2::integer");
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }

@@ -22,10 +22,12 @@
  *   Both report as affected rows how many records they wrote.
  *
  * schema_sql_match: marks valid staged rows that are duplicates of stored records under one key (the lowest id wins) with
- *   action $5 and reason duplicate_in_database, where nothing was decided before.
+ *   action $5 and reason duplicate_in_database, where nothing was decided before. What was decided by hand goes first: a row to be
+ *   imported is not compared, a row to update gets that action. $5 NULL: only rows decided to update are compared.
  * schema_sql_analyze: renews what the planner knows of scope and keys of the target (tidegate.records_analyze).
  * schema_sql_gone: planned updates of a slice whose record is gone become failures (record_gone).
- * schema_sql_assignee: one row when scope $1 has somebody with id $2 to assign to.
+ * schema_sql_assignee: of the ids $2 (text[]) one that nobody in scope $1 has, or no row: records can be assigned to them all.
+ * schema_sql_people: id and display name of those whom records can be assigned to in scope $1, at most $2.
  *
  * Staged rows: tidegate.import_row(job_no bigint, row_no int, row_id uuid, state smallint, keys text[], vals text[]),
  * where keys[k] is what dedupe key k compares and vals[i] is field i, both counted from 1 in declaration order. The plan: tidegate.import_outcome(job_no, row_no, action, target_id, reason).
@@ -33,6 +35,8 @@
  * Parameters of insert and update, always in this order (match and gone stop at $4, match adds $5):
  *     $1 job_no bigint   $2 first row   $3 last row (included)   $4 space
  *     $5 job id uuid   $6 assigned to, or null   $7 default status, or null   $8 default source, or null   $9 who imports
+ *     $10 ids to assign to in turn (text[]), or null   $11 whose turn the first record is, from 0   $12 column to assign by, counted
+ *     from 1, or null (tidegate.import_assignee says who the names in it are)
  */
 #ifndef TIDEGATE_CORE_SCHEMA_STATEMENTS_H
 #define TIDEGATE_CORE_SCHEMA_STATEMENTS_H
@@ -40,9 +44,10 @@
 #include "core/base/buf.h"
 #include "core/schema/schema.h"
 
-enum { SCHEMA_WRITE_PARAMETERS = 9, SCHEMA_MATCH_PARAMETERS = 5, SCHEMA_GONE_PARAMETERS = 4, SCHEMA_ASSIGNEE_PARAMETERS = 2 };
+enum { SCHEMA_WRITE_PARAMETERS = 12, SCHEMA_MATCH_PARAMETERS = 5, SCHEMA_GONE_PARAMETERS = 4, SCHEMA_PEOPLE_PARAMETERS = 2 };
 
 enum schema_row_state { SCHEMA_ROW_VALID = 1, SCHEMA_ROW_INVALID = 2 };
+enum schema_row_decision { SCHEMA_DECISION_NONE, SCHEMA_DECISION_IMPORT, SCHEMA_DECISION_UPDATE, SCHEMA_DECISION_SKIP }; /* by hand */
 enum schema_row_action { SCHEMA_ACTION_INSERT = 1, SCHEMA_ACTION_UPDATE = 2, SCHEMA_ACTION_SKIP = 3, SCHEMA_ACTION_FAILED = 5, SCHEMA_ACTION_MARKED = 7 };
 
 /*
@@ -55,5 +60,6 @@ enum err schema_sql_match(const struct schema_app *app, const struct schema_tabl
 enum err schema_sql_gone(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_analyze(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;
 enum err schema_sql_assignee(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE; /* ERR_INVALID: nobody */
+enum err schema_sql_people(const struct schema_app *app, const struct schema_table *table, struct buf *out) MUST_USE;   /* likewise */
 
 #endif

@@ -32,7 +32,8 @@ static enum err write_records(struct commit *commit, enum schema_slot_kind slot,
 		return OK;
 	enum err err = pg_query_generated(&commit->worker->pg, &commit->slice, schema_slot(work->target, slot), sql, SCHEMA_WRITE_PARAMETERS,
 	                                  PG_VALUES(work->no, from, to, work->space, work->id, commit->plan.user, commit->plan.status,
-	                                            commit->plan.source, work->created_by),
+	                                            commit->plan.source, work->created_by, commit->plan.users,
+	                                            pg_number(&commit->slice, commit->cursor), commit->plan.column),
 	                                  &rows);
 	/* A record that vanished between the plan and the write: the transaction is taken again and finds it gone. */
 	return !err && rows.affected != expected ? ERR_CONFLICT : err;
@@ -75,6 +76,7 @@ static enum err write_slice(struct commit *commit, const char *from, const char 
 	if (err)
 		return err;
 	commit->job->cancelled = cancel;
+	commit->cursor += counts.inserts;
 	metrics_add(METRIC_ROWS_COMMITTED, counts.rows);
 	return OK;
 }
@@ -109,6 +111,7 @@ enum err commit_lane(struct commit *commit, const struct lane *lane)
 	struct worker *worker = commit->worker;
 	int64_t done_to = lane->done_to;
 	commit->lane = lane;
+	commit->cursor = lane->cursor;
 	while (!commit->job->cancelled) {
 		struct pg_rows rows;
 		struct arena *arena = &commit->slice;

@@ -19,6 +19,7 @@ struct commit {
 	struct commit_plan plan;
 	struct pg_scope scope;
 	const struct lane *lane; /* the one at hand */
+	int64_t cursor;          /* of the lane */
 	int64_t refused;         /* rows of it that the database has refused */
 };
 
@@ -26,6 +27,7 @@ struct lane {
 	int64_t number;
 	int64_t done_to; /* last row committed */
 	int64_t last_row;
+	int64_t cursor; /* whose turn the next record is, of those it is assigned to */
 };
 
 /* Commits what is left of the lane on the worker's connection. OK also when it stopped because of job->cancelled.

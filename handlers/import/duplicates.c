@@ -16,7 +16,7 @@ enum err import_mark(struct worker *worker, struct arena *arena, const struct im
 	struct pg *pg = &worker->pg;
 	const struct schema_target *target = work->target;
 	const struct schema_import *import = target->table->import;
-	const char *file_action = pg_number(arena, in_file), *database_action = pg_number(arena, in_database);
+	const char *file_action = pg_number(arena, in_file), *database_action = in_database < 0 ? NULL : pg_number(arena, in_database);
 	enum err err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("off"), NULL);
 	for (size_t k = 0; !err && !file_known && k < import->key_count; k++)
 		if (!keys || keys[k])

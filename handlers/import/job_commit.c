@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/schema/statements.h"
+#include "handlers/import/assignees.h"
 #include "handlers/import/commit_lane.h"
 
 #include <signal.h>
@@ -26,32 +27,58 @@ static bool all_keys(const struct commit *commit)
 	return all;
 }
 
+/* Who is a duplicate and what becomes of it. Marks that the parse has made of the file are good while no row was changed. */
+static enum err plan_rows(struct commit *commit)
+{
+	struct pg *pg = &commit->worker->pg;
+	struct arena *arena = commit->arena;
+	const struct import_work *work = commit->work;
+	const struct commit_plan *plan = &commit->plan;
+	bool edited = work->edits > 0, file_known = !edited && !plan->create && all_keys(commit);
+	int in_database = plan->create ? -1 : plan->update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
+	enum err err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
+	                          : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	if (!err && edited)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
+	if (!err && (edited || !plan->create))
+		err = import_mark(commit->worker, arena, work, plan->keys, file_known || plan->create, SCHEMA_ACTION_SKIP, in_database);
+	return err;
+}
+
+static enum err plan_lanes(struct commit *commit)
+{
+	struct pg *pg = &commit->worker->pg;
+	struct arena *arena = commit->arena;
+	const struct import_work *work = commit->work;
+	enum err err = pg_query(pg, arena, STMT_IMPORT_LANES_FORGET, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_LANES_MAKE,
+		               PG_VALUES(work->no, pg_number(arena, commit->worker->config->import_lanes), pg_number(arena, LANE_ROWS_MIN)), NULL);
+	if (!err && commit->plan.users)
+		err = pg_query(pg, arena, STMT_IMPORT_LANES_TURNS, PG_VALUES(work->no), NULL);
+	return err;
+}
+
 static enum err make_plan(struct commit *commit)
 {
 	struct pg *pg = &commit->worker->pg;
 	struct arena *arena = commit->arena;
 	const struct import_work *work = commit->work;
-	int in_database = commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
-	bool file_known = !commit->plan.create && all_keys(commit);
 	enum err err = import_know_records(commit->worker, arena, work);
 	if (!err)
 		err = pg_begin(pg, &commit->scope);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
-		err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
-		                 : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
-	if (!err && !commit->plan.create)
-		err = import_mark(commit->worker, arena, work, commit->plan.keys, file_known, SCHEMA_ACTION_SKIP, in_database);
+		err = plan_rows(commit);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
+	if (!err && commit->plan.column)
+		err = import_know_people(commit->worker, arena, commit->job, work, commit->plan.column);
 	if (!err)
 		err = job_beat(commit->worker, arena, commit->job);
 	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_LANES_FORGET, PG_VALUES(work->no), NULL);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_LANES_MAKE,
-		               PG_VALUES(work->no, pg_number(arena, commit->worker->config->import_lanes), pg_number(arena, LANE_ROWS_MIN)), NULL);
+		err = plan_lanes(commit);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_PLANNED, PG_VALUES(work->no), NULL);
 	return err ? err : pg_commit(pg);
@@ -125,7 +152,7 @@ static enum err commit_lanes(struct commit *commit)
 		return err;
 	int count = rows.count < LANES_MAX ? rows.count : LANES_MAX;
 	for (int i = 0; i < count; i++)
-		lanes[i] = (struct lane){pg_i64(&rows, i, 0), pg_i64(&rows, i, 1), pg_i64(&rows, i, 2)};
+		lanes[i] = (struct lane){pg_i64(&rows, i, 0), pg_i64(&rows, i, 1), pg_i64(&rows, i, 2), pg_i64(&rows, i, 3)};
 	for (int i = 1; i < count; i++)
 		pids[i] = start_lane(commit, &lanes[i]);
 	if (count)
@@ -190,7 +217,7 @@ static enum err complete(struct commit *commit)
 static enum err run(struct commit *commit)
 {
 	const struct import_work *work = commit->work;
-	enum err err = commit_plan_read(commit->arena, work->target, work->assignment, work->duplicates, work->defaults, &commit->plan);
+	enum err err = commit_plan_read(commit->arena, work, &commit->plan);
 	if (!err && !work->planned)
 		err = make_plan(commit);
 	else if (!err && !commit->plan.create)

@@ -13,7 +13,8 @@
 
 /* Columns of the statement import_start. */
 enum { W_ID, W_SPACE, W_TARGET, W_OBJECT, W_OVERRIDES, W_ENCODING, W_DELIMITER, W_HEADER, W_MAPPING, W_ESTIMATED, W_TOTAL, W_PARSED_TO, W_PLANNED,
-       W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS, W_SHEET };
+       W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS, W_SHEET, W_EDITS,
+       W_VALUE_MAP };
 
 enum err import_begin(struct worker *worker, struct arena *arena, struct job *job, const char *from, const char *status,
                       struct import_work *ret, bool *ret_go)
@@ -42,11 +43,13 @@ enum err import_begin(struct worker *worker, struct arena *arena, struct job *jo
 	    .assignment = pg_text(&rows, 0, W_ASSIGNMENT),
 	    .duplicates = pg_text(&rows, 0, W_DUPLICATES),
 	    .defaults = pg_text(&rows, 0, W_DEFAULTS),
+	    .value_map = pg_text(&rows, 0, W_VALUE_MAP),
 	    .header_row = pg_i64(&rows, 0, W_HEADER),
 	    .rows_total = pg_i64(&rows, 0, W_TOTAL),
 	    .rows_invalid = pg_i64(&rows, 0, W_INVALID),
 	    .parsed_to = pg_i64(&rows, 0, W_PARSED_TO),
 	    .columns = pg_i64(&rows, 0, W_COLUMNS),
+	    .edits = pg_i64(&rows, 0, W_EDITS),
 	    .planned = pg_bool(&rows, 0, W_PLANNED),
 	    .parsed = pg_bool(&rows, 0, W_PARSED),
 	};

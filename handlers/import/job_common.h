@@ -15,7 +15,9 @@ struct import_work {
 	const char *encoding, *delimiter, *mapping; /* NULL until inspected */
 	const char *sheet; /* of a workbook; NULL otherwise */
 	const char *overrides, *format, *assignment, *duplicates, *defaults;
+	const char *value_map; /* JSON: what values of the file mean, by field */
 	int64_t header_row, rows_total, rows_invalid, parsed_to, columns;
+	int64_t edits; /* rows changed by hand */
 	bool planned, parsed;
 };
 
@@ -42,7 +44,8 @@ enum err import_know_records(struct worker *worker, struct arena *arena, const s
 /*
  * Marks duplicates in import_outcome, in the open transaction under the space's scope: rows that repeat an earlier row of
  * the file get action in_file, rows that are stored already get action in_database. keys NULL: every key of the target.
- * file_known: the marks of the file, made by the parse, stand already.
+ * file_known: the marks of the file stand already, or are not wanted. in_database -1: only rows decided to update by hand are
+ * compared with what is stored.
  */
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
                      int in_database) MUST_USE;

@@ -117,7 +117,7 @@ enum err import_commit(struct request *request, struct response *response)
 		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
 	if (!target)
 		return ERR_BUG;
-	err = commit_options_read(request, response, target, &options);
+	err = commit_options_read(request, response, target, pg_text(&rows, 0, LOCK_COLUMNS), &options);
 	if (err || response->is_problem)
 		return err;
 	const char *no = pg_text(&rows, 0, LOCK_NO);

@@ -63,7 +63,7 @@ BEGIN
 		-- A small sample is enough to know that values differ, and a tenth of the time.
 		EXECUTE format('ALTER TABLE tidegate.%I ALTER job_no SET STATISTICS 10, ALTER row_no SET STATISTICS 10', part);
 		IF parent = 'import_row' THEN
-			EXECUTE format('ALTER TABLE tidegate.%I ALTER state SET STATISTICS 10, ALTER keys SET STATISTICS 10', part);
+			EXECUTE format('ALTER TABLE tidegate.%I ALTER state SET STATISTICS 10, ALTER keys SET STATISTICS 10, ALTER decision SET STATISTICS 10', part);
 		END IF;
 		EXECUTE format('ALTER TABLE tidegate.%I ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', parent, part, p_no);
 	END LOOP;
@@ -74,7 +74,7 @@ END $$;
 CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, keys)', 'import_row_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, keys, decision)', 'import_row_' || p_no);
 	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, action, target_id)', 'import_outcome_' || p_no);
 END $$;
 
@@ -132,7 +132,7 @@ RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp
 DECLARE
 	cancel boolean := tidegate.job_beat(p_job, p_token, p_lease, NULL);
 BEGIN
-	UPDATE tidegate.import_lane SET done_to = p_row WHERE job_no = p_no AND lane = p_lane;
+	UPDATE tidegate.import_lane SET done_to = p_row, cursor = cursor + p_inserted WHERE job_no = p_no AND lane = p_lane;
 	UPDATE tidegate.import_job
 	SET phase_done = phase_done + p_rows, rows_inserted = rows_inserted + p_inserted, rows_updated = rows_updated + p_updated,
 	    rows_skipped = rows_skipped + p_skipped, rows_failed = rows_failed + p_failed, updated_at = now()

@@ -34,9 +34,13 @@ SELECT id, no AS _no, status, CASE WHEN status IN ('inspecting', 'parsing', 'imp
        CASE WHEN phase_ended_at IS NULL AND phase_done > phase_base AND phase_total >= phase_done
          THEN ceil((phase_total - phase_done) * extract(epoch FROM clock_timestamp() - phase_started_at) / (phase_done - phase_base))::bigint END
          AS "progress.etaSeconds",
-       warnings, error_code AS _error, assignment, duplicates,
+       warnings, error_code AS _error, assignment, duplicates, value_map AS "valueMap", unknown_values AS "unknownValues",
+       (SELECT coalesce(json_agg(json_build_object('value', value, 'rows', rows) ORDER BY rows DESC, value), '[]')
+        FROM (SELECT a.value, a.rows FROM tidegate.import_assignee a WHERE a.job_no = j.no AND a.user_id IS NULL ORDER BY a.rows DESC, a.value LIMIT 100) u)
+         AS "unknownAssignees",
+       edits, marked_edits < edits AS "marksPending", preview,
        report_rows AS "reportRows", created_by AS "createdBy", created_at AS "createdAt", started_at AS "startedAt", completed_at AS "completedAt"
-FROM tidegate.import_job WHERE id = $1::uuid;
+FROM tidegate.import_job j WHERE id = $1::uuid;
 
 -- name: import_list
 -- Newest first, keyset on (created_at, id): import_job_list_idx. $1 status or null, $2 part of the file name or null,
@@ -79,7 +83,7 @@ UPDATE tidegate.import_job SET overrides = overrides || $2::jsonb, updated_at = 
 UPDATE tidegate.import_job
 SET rows_total = 0, rows_valid = 0, rows_invalid = 0, rows_duplicate_in_file = 0, rows_duplicate_in_database = 0, rows_inserted = 0, rows_updated = 0,
     rows_skipped = 0, rows_failed = 0, rows_cancelled = 0, parsed_to = 0, parsed = false, planned = false, phase_done = 0,
-    report_key = NULL, report_rows = 0, error_code = NULL, completed_at = NULL
+    edits = 0, marked_edits = 0, unknown_values = '[]', preview = NULL, preview_request = NULL, report_key = NULL, report_rows = 0, error_code = NULL, completed_at = NULL
 WHERE no = $1::bigint;
 
 -- name: import_set_commit
@@ -156,7 +160,8 @@ WHERE before IS NULL OR before < 4194304 ORDER BY row_no;
 -- name: import_start
 -- $5 the status it comes from, $6 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
 SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
-       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet
+       assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet,
+       edits, value_map
 FROM tidegate.import_start($1::bigint, $2::uuid, $3::interval, $4::bigint, $5, $6);
 
 -- name: import_file
@@ -208,21 +213,50 @@ FROM (SELECT (SELECT min(row_no) FROM tidegate.import_row WHERE job_no = $1::big
       FROM tidegate.import_job WHERE no = $1::bigint) f, generate_series(0, lanes - 1) AS n
 WHERE first IS NOT NULL;
 
+-- name: import_lanes_turns
+-- Where each lane begins in the order of turns: after all that the lanes before it are to insert. Only valid rows have an outcome.
+WITH planned AS (SELECT l.lane, (SELECT count(*) FROM tidegate.import_row r WHERE r.job_no = $1::bigint AND r.state = 1
+                                   AND r.row_no > l.done_to AND r.row_no <= l.last_row)
+                                - (SELECT count(*) FROM tidegate.import_outcome o WHERE o.job_no = $1::bigint
+                                   AND o.row_no > l.done_to AND o.row_no <= l.last_row) AS inserts
+                 FROM tidegate.import_lane l WHERE l.job_no = $1::bigint)
+UPDATE tidegate.import_lane l SET cursor = coalesce((SELECT sum(p.inserts) FROM planned p WHERE p.lane < l.lane), 0)
+WHERE l.job_no = $1::bigint;
+
+-- name: import_names
+-- What stands in column $2 (counted from 1) of the valid rows, each once, at most $3. What is longer than a name is none.
+SELECT cells[$2::int] COLLATE "C", count(*) FROM tidegate.import_row
+WHERE job_no = $1::bigint AND state = 1 AND octet_length(cells[$2::int]) BETWEEN 1 AND 1020 GROUP BY 1 LIMIT $3::int;
+
+-- name: import_assignees_forget
+DELETE FROM tidegate.import_assignee WHERE job_no = $1::bigint;
+
+-- name: import_assignees_put
+INSERT INTO tidegate.import_assignee (job_no, value, user_id, rows)
+SELECT $1::bigint, value, user_id, rows FROM unnest($2::text[], $3::text[], $4::bigint[]) AS a (value, user_id, rows);
+
 -- name: import_lanes_forget
 DELETE FROM tidegate.import_lane WHERE job_no = $1::bigint;
 
 -- name: import_lanes
-SELECT lane, done_to, last_row FROM tidegate.import_lane WHERE job_no = $1::bigint AND done_to < last_row ORDER BY lane;
+SELECT lane, done_to, last_row, cursor FROM tidegate.import_lane WHERE job_no = $1::bigint AND done_to < last_row ORDER BY lane;
 
 -- name: import_mark_in_file
 -- Later rows with the value that an earlier valid row has as key $2. A hash over the values, then a join with the few that
--- repeat: no sort of all rows. $3: the action and $4 the reason they get where nothing was decided yet.
-INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason)
-SELECT $1::bigint, r.row_no, $3::smallint, $4
+-- repeat: no sort of all rows. $3: the action and $4 the reason they get where nothing was decided yet. A row that is skipped by
+-- hand does not come before others, one that is imported by hand does not come after others.
+INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason, first_row)
+SELECT $1::bigint, r.row_no, $3::smallint, $4, d.first
 FROM (SELECT keys[$2::int] COLLATE "C" AS value, min(row_no) AS first FROM tidegate.import_row
-      WHERE job_no = $1::bigint AND state = 1 AND keys[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
+      WHERE job_no = $1::bigint AND state = 1 AND decision IS DISTINCT FROM 3 AND keys[$2::int] IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
 JOIN tidegate.import_row r ON r.job_no = $1::bigint AND r.state = 1 AND r.keys[$2::int] COLLATE "C" = d.value AND r.row_no > d.first
+  AND r.decision IS DISTINCT FROM 1
 ON CONFLICT (job_no, row_no) DO NOTHING;
+
+-- name: import_mark_decided
+-- Rows that are skipped by hand. Before the other marks.
+INSERT INTO tidegate.import_outcome (job_no, row_no, action, reason)
+SELECT job_no, row_no, 3, 'decided' FROM tidegate.import_row WHERE job_no = $1::bigint AND state = 1 AND decision = 3;
 
 -- name: import_sets
 -- For statements over all rows of an import: a hash of every key, joins of all rows shall not spill to disk at a few hundred
@@ -236,7 +270,7 @@ SELECT set_config('enable_nestloop', $1, true);
 
 -- name: import_mark_same_record
 -- Two rows that are the same stored record under different keys: the first decides, the later ones are duplicates of it.
-UPDATE tidegate.import_outcome o SET action = $2::smallint, reason = 'duplicate_in_file'
+UPDATE tidegate.import_outcome o SET action = $2::smallint, reason = 'duplicate_in_file', first_row = d.first
 FROM (SELECT target_id, min(row_no) AS first FROM tidegate.import_outcome WHERE job_no = $1::bigint AND target_id IS NOT NULL
       GROUP BY 1 HAVING count(*) > 1) d
 WHERE o.job_no = $1::bigint AND o.target_id = d.target_id AND o.row_no > d.first;

@@ -121,8 +121,8 @@ class Space:
         return self.gate.sql(f"INSERT INTO crm.lead ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))}) RETURNING id",
                              self.name, *values.values())[0][0]
 
-    def add_profile(self, user):
-        self.gate.sql("INSERT INTO crm.profile (space, id, display_name) VALUES (%s, %s, %s)", self.name, user, user.title())
+    def add_profile(self, user, name=None):
+        self.gate.sql("INSERT INTO crm.profile (space, id, display_name) VALUES (%s, %s, %s)", self.name, user, name or user.title())
 
     def number(self, job):
         return self.gate.sql("SELECT no FROM tidegate.import_job WHERE id = %s", job)[0][0]

@@ -86,7 +86,7 @@ static void test_statements(void)
 	ok(schema_sql_insert(app, lead, &sql) == OK, "insert");
 	has(buf_text(&sql), "INSERT INTO \"crm\".\"lead\" (\"id\", \"space\", \"external_id\",");
 	has(buf_text(&sql), "coalesce(r.vals[12], $7::text, 'new')");
-	has(buf_text(&sql), "coalesce($6::text, ref15.\"id\")");
+	has(buf_text(&sql), "who.user_id, ref15.\"id\")");
 	has(buf_text(&sql), "coalesce(r.vals[16]::timestamp with time zone, now())");
 	has(buf_text(&sql), "LEFT JOIN \"crm\".\"profile\" AS ref15 ON ref15.\"space\" = $4::text AND ref15.\"id\" = r.vals[15]");
 	buf_clear(&sql);
