@@ -31,7 +31,7 @@ static const char help[] =
     "what becomes of the rows\n"
     "  --duplicates HOW       of records that are there: skip (default), update or create\n"
     "  --key FIELD            by which duplicates are known, e.g. email; may be repeated. All keys of the target by default\n"
-    "  --assign TO            none, single:USER, round_robin:USER,USER,… or by_column:HEADING\n"
+    "  --assign TO            none, single:USER, round_robin:USER,USER,… (in turn) or by_column:HEADING (whom that column names)\n"
     "  --allow-duplicate      take a file that was imported before\n"
     "  --error-report FILE    write the rows that did not come in, with their reasons, to FILE (only when there are any)\n"
     "\n"

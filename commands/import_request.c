@@ -153,16 +153,6 @@ static bool place_maps(struct arena *arena, const json_t *columns, const struct 
 	return true;
 }
 
-/* The text over the column of --assign by_column; NULL with a sentence when there is none. */
-static const char *assignment_heading(struct arena *arena, const json_t *columns, const struct import_options *options, const char **ret_why)
-{
-	int64_t at = column_of(arena, columns, options->assignment.value, ret_why);
-	const char *name = at < 0 ? NULL : json_text(json_array_get(columns, (size_t)at), "name");
-	if (at >= 0 && !name)
-		*ret_why = "--assign by_column needs a column with a heading.";
-	return name;
-}
-
 const char *import_columns_body(struct arena *arena, const json_t *columns, const struct import_options *options, const char **ret_why)
 {
 	struct buf body;
@@ -172,7 +162,7 @@ const char *import_columns_body(struct arena *arena, const json_t *columns, cons
 	*ret_why = fields ? NULL : "There is not enough memory.";
 	if (!fields || !place_maps(arena, columns, options, fields, ret_why))
 		return NULL;
-	if (text_equal(options->assignment.mode, "by_column") && !assignment_heading(arena, columns, options, ret_why))
+	if (text_equal(options->assignment.mode, "by_column") && column_of(arena, columns, options->assignment.value, ret_why) < 0)
 		return NULL;
 	start(&w, &body);
 	json_object_open(&w, "columns");
@@ -216,7 +206,7 @@ const char *import_commit_body(struct arena *arena, const json_t *columns, const
 		else if (text_equal(assignment->mode, "round_robin"))
 			put_users(&w, assignment->value);
 		else if (text_equal(assignment->mode, "by_column"))
-			json_put_text(&w, "column", assignment_heading(arena, columns, options, &why));
+			json_put_i64(&w, "column", column_of(arena, columns, assignment->value, &why));
 		json_object_close(&w);
 	}
 	json_object_open(&w, "duplicates");

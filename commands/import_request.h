@@ -24,7 +24,7 @@ const char *import_overrides_body(struct arena *arena, const struct import_optio
  */
 const char *import_columns_body(struct arena *arena, const json_t *columns, const struct import_options *options, const char **ret_why);
 
-/* POST …/commit. `columns` as above: a column may be given by its number, the server knows it by its heading. */
+/* POST …/commit. `columns` as above; the column of --assign by_column, which must be one of them, is sent by its place. */
 const char *import_commit_body(struct arena *arena, const json_t *columns, const struct import_options *options);
 
 #endif

@@ -218,6 +218,18 @@ def test_assignment_none_and_single(cli, space):
     assert space.leads("email, assigned_to") == [("x@example.com", None), ("y@example.com", "vera")]
 
 
+def test_assignment_in_turn_and_by_column(cli, space):
+    for user, name in [("vera", "Véra Roux"), ("paul", "Paul Petit")]:
+        space.add_profile(user, name)
+    done = ended(cli(table(THREE), "--assign", "round_robin:paul,vera", "--json"), COMPLETE)
+    assert space.get(done.summary["id"])["assignment"] == {"mode": "round_robin", "userIds": ["paul", "vera"]}
+    assert space.leads("email, assigned_to") == [("a@example.com", "paul"), ("b@example.com", "vera"), ("c@example.com", "paul")]
+    for heading in ("Qui", "3"):
+        done = ended(cli(table(THREE), "--allow-duplicate", "--duplicates", "create", "--assign", f"by_column:{heading}", "--json"), COMPLETE)
+        assert space.gate.sql("SELECT email, assigned_to FROM crm.lead WHERE import_job_id = %s ORDER BY email", done.summary["id"]) == [
+            ("a@example.com", "vera"), ("b@example.com", "paul"), ("c@example.com", "vera")]
+
+
 def test_an_unknown_user_is_refused_and_nothing_stays(cli, space):
     done = ended(cli(people(2), "--assign", "single:nobody", "--json"), REFUSED)
     assert (done.summary["outcome"], done.summary["error"]["code"]) == ("refused", "assignee_unknown")
