@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 8 << 20, HEADERS_MAX = 16, TOKEN_MAX = 16 << 10, TRANSFER_TIMEOUT_MS = 3600000, STALL_S = 60, NO_CONTENT = 204 };
+enum { ANSWER_MAX = 8 << 20, HEADERS_MAX = 16, TOKEN_MAX = 16 << 10, TRANSFER_TIMEOUT_MS = 3600000, STALL_S = 60, NO_CONTENT = 204, TOO_MANY_REQUESTS = 429 };
 
 const char *api_token(struct arena *arena, const char *path)
 {
@@ -56,9 +56,16 @@ static bool send(struct api_client *client, struct arena *arena, struct http_req
 	request->ca_file = client->ca_file;
 	if (request->response_max == 0)
 		request->response_max = ANSWER_MAX;
+	client->status = 0;
 	if (http_request(arena, request, response, &why))
 		return fail(client, "", why ? why : "The server cannot be reached.");
+	client->status = response->status;
 	return response->status >= 200 && response->status < 300 ? true : tell_problem(client, arena, response);
+}
+
+bool api_refused(const struct api_client *client)
+{
+	return client->status >= 400 && client->status < 500 && client->status != TOO_MANY_REQUESTS;
 }
 
 bool api_call(struct api_client *client, struct arena *arena, const char *method, const char *path, const char *body, json_t **ret)

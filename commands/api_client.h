@@ -12,7 +12,11 @@ struct api_client {
 	const char *ca_file; /* or NULL */
 	char trouble[512];   /* the sentence of the last refusal or failure */
 	char code[64];       /* its problem code, "" when the server did not answer */
+	int status;          /* HTTP status of the last answer, 0 when there was none */
 };
+
+/* Was the last call refused for what it asked, so that asking again would not help? Otherwise the server is away or busy. */
+bool api_refused(const struct api_client *client);
 
 /* The token in a file, without its line end; NULL when it cannot be read. */
 const char *api_token(struct arena *arena, const char *path);

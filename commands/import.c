@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 100, REPORT_MODE = 0600 };
+enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 100, AWAY_TRIES = 60, AWAY_PAUSE_MS = 1000, REPORT_MODE = 0600 };
 
 struct importing {
 	struct api_client client;
@@ -55,13 +55,24 @@ static bool ended_badly(struct importing *in, const char *status)
 	                                                                why ? ": " : ".", why ? why : ""));
 }
 
+/* Looks at the import. A server that is being restarted is waited for: the import itself goes on without us. */
+static bool look(struct importing *in, json_t **ret)
+{
+	for (int tries = 0; !call(in, "GET", "", NULL, ret); tries++) {
+		if (api_refused(&in->client) || tries == AWAY_TRIES)
+			return false;
+		clock_sleep_ms(AWAY_PAUSE_MS);
+	}
+	return true;
+}
+
 /* Polls until the import is in `wanted`. False when it has ended otherwise, unless it failed and may_fail. */
 static bool wait_for(struct importing *in, const char *wanted, bool may_fail)
 {
 	int64_t pause = POLL_FIRST_MS;
 	for (;;) {
 		json_t *job = NULL;
-		if (!call(in, "GET", "", NULL, &job))
+		if (!look(in, &job))
 			return false;
 		const char *status = json_text(job, "status");
 		in->job = job;
@@ -219,7 +230,7 @@ static struct import_end end_of(const struct importing *in, bool good)
 static int finish(struct importing *in, bool good)
 {
 	if (!good && in->exit_status == 0)
-		in->exit_status = *in->client.code ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+		in->exit_status = api_refused(&in->client) ? EXIT_REFUSED : EXIT_UNAVAILABLE;
 	forget(in);
 	struct import_end end = end_of(in, good);
 	import_progress_end(&in->progress, in->name, in->job, &end);

@@ -45,7 +45,7 @@ static const char help[] =
     "  4   the import failed or was cancelled\n"
     "  64  wrong usage: option, file, field or heading; nothing was imported\n"
     "  65  the server refused; the sentence says why\n"
-    "  69  the server could not be reached, or stopped answering\n"
+    "  69  the server could not be reached, or did not answer for a minute\n"
     "  73  the error report could not be written; the rows are in, except with --no-wait, where nothing is\n";
 
 void import_options_help(FILE *to)

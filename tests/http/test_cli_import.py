@@ -260,6 +260,22 @@ def test_a_server_that_is_not_there(cli, space):
     assert json.loads(done.stdout.splitlines()[-1])["outcome"] == "unreachable"
 
 
+def test_a_server_that_goes_and_comes_back(make_gate, tmp_path):
+    gate = make_gate()
+    (tmp_path / "leads.csv").write_text(people(60000))
+    (tmp_path / "token").write_text(gate.token())
+    command = subprocess.Popen([gate.path("bin", "tidegate"), "import", str(tmp_path / "leads.csv"), "--url", gate.url, "--token-file", str(tmp_path / "token"),
+                                "--cacert", gate.path("cert.pem"), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in command.stdout:
+        if '"parsing"' in line:
+            break
+    gate.kill("nginx")
+    gate.start_nginx()
+    rest, said = command.communicate(timeout=120)
+    assert command.returncode == COMPLETE, f"expected it to wait for the server, got {command.returncode}: {said}"
+    assert json.loads(rest.splitlines()[-1])["counts"]["inserted"] == 60000
+
+
 def test_a_token_that_is_not_good(cli, space):
     (cli.folder / "token").write_text(space.gate.token("member", sub=space.sub, space=space.name))
     done = ended(cli(people(1), "--json"), REFUSED)
