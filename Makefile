@@ -77,7 +77,10 @@ $(B)/tests/misreader: tests/lib/misreader.c $(B)/libtidegate.a
 $(B)/tests/%: tests/unit/%.c tests/unit/tap.h $(B)/libtidegate.a
 	@mkdir -p $(@D)
 	$(SAY) "  LD  $@"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtidegate.a $(LIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(B)/libtidegate.a $(LIBS)
+
+# Parts of commands that are pure are tested as they are.
+$(B)/tests/test_import_request: $(B)/obj/commands/import_request.o
 
 # With FUZZ_ENGINE=-fsanitize=fuzzer a program looks for inputs itself; without, it is given files.
 FUZZ_ENGINE ?=
@@ -121,7 +124,7 @@ FUZZ_SECONDS ?= 60
 TRAPS = -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_BUILD = B=build-asan OPT='-O1 -g' SANITIZE='$(TRAPS)'
 
-bench: ## numbers against floors and peers of the same run: WHAT="reader import requests upload"
+bench: ## numbers against floors and peers of the same run: WHAT="import node xlsx" ROWS=200000
 	@scripts/packages.sh build run bench
 	@$(MAKE) -s --no-print-directory -j$$(nproc) all
 	@exec env TIDEGATE_BUILD='$(B)' bench/bench.sh $(WHAT)

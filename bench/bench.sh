@@ -1,80 +1,69 @@
 #!/usr/bin/env bash
-# Numbers against floors and peers measured in the same run, on this machine: `make bench`, or `make bench WHAT="import requests"`.
+# Numbers against floors and peers measured in the same run, on this machine: `make bench`, or `make bench WHAT="import xlsx" ROWS=20000`.
 #   reader    the CSV reader alone: MB/s beside a newline scan, libcsv and Python
-#   import    200 000 rows, upload URL to completed, beside psql \copy into text columns, and pgloader; then 1 000 000 rows
+#   xlsx      the XLSX reader alone: cells/s beside unpack-and-scan, ExcelJS and openpyxl; then a workbook of ROWS rows end to end
+#   import    a CSV of ROWS rows, upload URL to completed, beside psql \copy into text columns and pgloader
+#   node      the same file through a well-tuned Node pipeline into the same table
+#   existing  the same with half as many leads already in the table
+#   million   MANY rows: time, and the peak memory of every kind of process
+#   undo      MANY rows taken back
 #   requests  health and a one-row authenticated GET, 64 connections over TLS, beside Node, Fastify and pg behind the same nginx
-#   upload    one PUT of 1 GiB beside dd conv=fsync to the same disk, and the memory it takes
-# Absolute figures belong to the machine and its load; the ratios are what counts. Starts its own instance and stops it.
+#   upload    one PUT of UPLOAD_MB beside dd conv=fsync to the same disk, and the memory it takes
+# ROWS is 200000, MANY five times that, UPLOAD_MB 1024, TURNS (of which the best counts) 3, PORT 9743. Absolute figures belong to
+# the machine and its load; the ratios are what counts. Starts its own instance and stops it.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader import requests upload}
-port=9743 peer_port=9753
-dir=$(mktemp -d /tmp/tidegate-bench.XXXXXX)
-chmod 755 "$dir"
-peer=
+what=${*:-reader xlsx import node existing million undo requests upload}
+ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
+# shellcheck source=common.sh
+. bench/common.sh
 
-stop() {
-	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true
-	[ ! -d "$dir/run" ] || scripts/stop.sh "$dir/run" >/dev/null 2>&1 || true
-	rm -rf "$dir"
-}
-trap stop EXIT
+# ----------------------------------------------------------------------------------------------------------------- readers
 
-start() {
-	[ ! -e "$dir/run/tokens/admin" ] || return 0
-	: >"$dir/run.log"
-	RATE=1000000r/s BURST=1000000 scripts/run.sh "$port" "$dir/run" 0 >>"$dir/run.log" 2>&1 </dev/null &
-	for _ in $(seq 300); do
-		! grep -q '^ready' "$dir/run.log" || break
-		sleep 0.2
+bench_reader() {
+	local name speed
+	bench/csv_reader.sh "$TIDEGATE_BUILD" >"$dir/reader"
+	speed_of() { awk -v name="$1" 'index($0, name) == 1 { sub(name, ""); print $1 }' "$dir/reader"; }
+	for name in 'memchr newline' libcsv 'python csv'; do
+		speed=$(speed_of "$name")
+		[ "${speed:-not}" != not ] || continue
+		figure 'CSV machine alone' "$(speed_of 'tidegate csv') MB/s" "$name" "$speed MB/s" "$(ratio "$(speed_of 'tidegate csv')" "$speed")"
 	done
-	grep -q '^ready' "$dir/run.log" || { tail -n 5 "$dir/run.log"; exit 1; }
-	sockets=$(readlink -f "$dir/run/state")/run/pg
-	PGPASSWORD=$(cat "$dir/run/state/secrets/superuser")
-	export PGPASSWORD PGHOST=$sockets PGUSER=postgres PGDATABASE=tidegate
+	speed=$(speed_of 'tidegate reader child')
+	[ -z "$speed" ] || figure 'CSV reader child: sandbox, frames through a pipe' "$speed MB/s" 'memchr newline' "$(speed_of 'memchr newline') MB/s" \
+		"$(ratio "$speed" "$(speed_of 'memchr newline')")"
 }
 
-now() { date +%s.%N; }
-since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
-tidegate() { "$TIDEGATE_BUILD/tidegate" "$@"; }
-
-# Highest resident set of any process of the instance whose command line matches, in MB.
-peak_memory() {
-	local pid high=0 kb
-	for pid in $(pgrep -f "$1" || true); do
-		kb=$(awk '/VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null || echo 0)
-		[ "${kb:-0}" -le "$high" ] || high=$kb
-	done
-	echo $((high / 1024))
+bench_xlsx() {
+	local name seconds cells floor ours csv
+	start
+	install_peer
+	/usr/bin/python3 bench/xlsx_rows.py "$dir/mixed.xlsx" "$ROWS" 1
+	bench/xlsx_reader.sh "$TIDEGATE_BUILD" "$dir/mixed.xlsx" "$dir/peer" "$TURNS" >"$dir/xlsx"
+	read -r _ ours cells < <(grep '^tidegate ' "$dir/xlsx")
+	while read -r name seconds _; do
+		case $name in
+		tidegate) continue ;;
+		memory)
+			figure "peak memory of one XLSX reader, $cells mixed cells" "$seconds MB" 'allowed' '48 MB' "$(ratio "$seconds" 48)" 'below 1'
+			continue
+			;;
+		esac
+		figure "XLSX reader, $cells mixed cells, $(awk -v c="$cells" -v s="$ours" 'BEGIN { printf "%.1f", c / s / 1e6 }') M cells/s" "$ours s" "$name" "$seconds s" \
+			"$(ratio "$ours" "$seconds")"
+	done <"$dir/xlsx"
+	csv=$(sample "$ROWS" 1)
+	/usr/bin/python3 bench/xlsx_rows.py "$dir/leads.xlsx" --csv "$csv"
+	floor=$(best_of "$TURNS" floor_copy "$csv")
+	ours=$(best_of "$TURNS" import_empty "$dir/leads.xlsx")
+	figure "XLSX import of $ROWS rows, upload URL to completed" "$ours s" 'psql \copy of the same rows as CSV' "$floor s" "$(ratio "$ours" "$floor")"
 }
 
-floor_copy() {
-	psql -qX -c 'DROP TABLE IF EXISTS bench_floor' -c "CREATE TABLE bench_floor ($(printf 'c%s text,' {1..13} | sed 's/,$//'))"
-	local t
-	t=$(now)
-	psql -qX -c "\\copy bench_floor FROM '$1' WITH (FORMAT csv, DELIMITER ';', HEADER)"
-	since "$t"
-	psql -qX -c 'DROP TABLE bench_floor'
-}
-
-best_of() { # COUNT COMMAND…: the smallest of several measurements
-	local n=$1
-	shift
-	for _ in $(seq "$n"); do "$@"; done | sort -n | head -n 1
-}
-
-import_once() {
-	psql -qX -c 'TRUNCATE crm.lead, crm.lead_history' -c 'CHECKPOINT'
-	local t
-	t=$(now)
-	tidegate import "$1" --url "https://localhost:$port" --token-file "$dir/run/tokens/admin" --cacert "$dir/run/tls/cert.pem" --allow-duplicate >"$dir/import.out"
-	since "$t"
-}
+# ----------------------------------------------------------------------------------------------------------------- imports
 
 pgloader_once() {
-	command -v pgloader >/dev/null || return 0
 	psql -qX -c 'DROP TABLE IF EXISTS bench_loader' -c "CREATE TABLE bench_loader ($(printf 'c%s text,' {1..13} | sed 's/,$//'))"
 	cat >"$dir/load" <<-SCRIPT
 		LOAD CSV FROM '$1' INTO postgresql://postgres:$PGPASSWORD@unix:$PGHOST:5432/tidegate TARGET TABLE bench_loader
@@ -87,38 +76,117 @@ pgloader_once() {
 	psql -qX -c 'DROP TABLE bench_loader'
 }
 
-bench_import() {
+# Measured once; later steps compare with the same figure.
+measure_import() {
 	start
-	"$TIDEGATE_BUILD/sample" 200000 1 >"$dir/200k.csv"
-	chmod 644 "$dir/200k.csv"
-	local floor ours loader
-	floor=$(best_of 3 floor_copy "$dir/200k.csv")
-	ours=$(best_of 3 import_once "$dir/200k.csv")
-	echo "import 200 000 rows, upload URL to completed: $ours s; psql \\copy into text: $floor s; ratio $(ratio "$ours" "$floor") (wanted: at most 8)"
-	sed -n 2p "$dir/import.out"
-	if command -v pgloader >/dev/null; then
-		loader=$(pgloader_once "$dir/200k.csv")
-		echo "pgloader merely loads it: $loader s; ratio $(ratio "$ours" "$loader") (wanted: below 1)"
-	fi
-	"$TIDEGATE_BUILD/sample" 1000000 2 >"$dir/1m.csv"
-	chmod 644 "$dir/1m.csv"
-	local floor_million million
-	floor_million=$(floor_copy "$dir/1m.csv")
-	(while sleep 0.5; do echo "$(peak_memory 'tidegate.* work$') $(peak_memory 'tidegate.* serve$') $(peak_memory 'read csv')"; done >"$dir/memory") &
-	local sampler=$!
-	million=$(import_once "$dir/1m.csv")
-	kill "$sampler" 2>/dev/null || true
-	echo "import 1 000 000 rows: $million s; \\copy $floor_million s; ratio $(ratio "$million" "$floor_million"); $(ratio "$million" "$ours") times the time of 200 000 rows"
-	awk '{ for (i = 1; i <= 3; i++) if ($i > m[i]) m[i] = $i } END { printf "peak memory at 1 000 000 rows: work %d MB, serve %d MB, read %d MB (wanted: below 48)\n", m[1], m[2], m[3] }' "$dir/memory"
+	[ -z "${import_seconds:-}" ] || return 0
+	copy_seconds=$(best_of "$TURNS" floor_copy "$(sample "$ROWS" 1)")
+	import_seconds=$(best_of "$TURNS" import_empty "$(sample "$ROWS" 1)")
+	import_inserted=$(json_number "$dir/import.json" inserted)
 }
+
+bench_import() {
+	local loader
+	measure_import
+	figure "CSV import of $ROWS rows, upload URL to completed" "$import_seconds s" 'psql \copy into text columns' "$copy_seconds s" \
+		"$(ratio "$import_seconds" "$copy_seconds")" 'at most 8'
+	command -v pgloader >/dev/null || { note 'pgloader is not installed'; return 0; }
+	loader=$(pgloader_once "$(sample "$ROWS" 1)")
+	figure "CSV import of $ROWS rows, upload URL to completed" "$import_seconds s" 'pgloader, loading only' "$loader s" "$(ratio "$import_seconds" "$loader")" 'below 1'
+}
+
+node_once() {
+	empty_leads
+	PEER_DATABASE=$peer_database node "$dir/peer/import.js" "$(sample "$ROWS" 1)" >"$dir/node.json"
+	json_number "$dir/node.json" seconds
+}
+
+bench_node() {
+	local peer
+	measure_import
+	install_peer
+	peer=$(best_of "$TURNS" node_once)
+	figure "CSV import of $ROWS rows, $import_inserted leads" "$import_seconds s" "Node, PapaParse and pg, $(json_number "$dir/node.json" inserted) leads" "$peer s" \
+		"$(ratio "$import_seconds" "$peer")" 'below 1'
+	note "Node: $(cat "$dir/node.json")"
+}
+
+import_beside_others() { empty_leads && leads_already_there $((ROWS / 2)) && import_file "$1"; }
+
+bench_existing() {
+	local ours
+	measure_import
+	ours=$(best_of "$TURNS" import_beside_others "$(sample "$ROWS" 1)")
+	figure "CSV import of $ROWS rows beside $((ROWS / 2)) other leads" "$ours s" 'the same into an empty table' "$import_seconds s" "$(ratio "$ours" "$import_seconds")"
+	figure "CSV import of $ROWS rows beside $((ROWS / 2)) other leads" "$ours s" 'psql \copy into text columns' "$copy_seconds s" "$(ratio "$ours" "$copy_seconds")"
+}
+
+measure_many() {
+	local watcher
+	start
+	[ -z "${many_seconds:-}" ] || return 0
+	many_copy=$(floor_copy "$(sample "$MANY" 2)")
+	watch_readers &
+	watcher=$!
+	children+=("$watcher")
+	many_seconds=$(import_empty "$(sample "$MANY" 2)")
+	kill "$watcher" 2>/dev/null || true
+	many_id=$(sed -E 's/.*"id":"([^"]+)".*/\1/' "$dir/import.json")
+	many_inserted=$(json_number "$dir/import.json" inserted)
+}
+
+bench_million() {
+	local kind peak
+	measure_import
+	measure_many
+	figure "CSV import of $MANY rows" "$many_seconds s" 'psql \copy into text columns' "$many_copy s" "$(ratio "$many_seconds" "$many_copy")" 'at most 8'
+	figure "CSV import of $MANY rows, per row" "$(awk -v s="$many_seconds" -v n="$MANY" 'BEGIN { printf "%.1f us", s / n * 1e6 }')" "per row of $ROWS" \
+		"$(awk -v s="$import_seconds" -v n="$ROWS" 'BEGIN { printf "%.1f us", s / n * 1e6 }')" \
+		"$(awk -v a="$many_seconds" -v b="$import_seconds" -v n="$MANY" -v m="$ROWS" 'BEGIN { printf "%.2f", a / n / (b / m) }')" 'at most 1.2'
+	for kind in serve work read; do
+		peak=$(peak_memory "$kind")
+		[ "$kind" != read ] || peak=$(sort -n "$dir/readers" | tail -n 1)
+		figure "peak memory of one $kind process, $MANY rows" "$peak MB" 'allowed' '48 MB' "$(ratio "$peak" 48)" 'below 1'
+	done
+}
+
+# What PostgreSQL needs to delete as many leads by their import; taken back, so that there is something to undo.
+floor_delete() {
+	local t
+	t=$(now)
+	psql -qX -c 'BEGIN' -c "DELETE FROM crm.lead WHERE import_job_id = '$many_id'" -c 'ROLLBACK'
+	since "$t"
+	psql -qX -c 'VACUUM ANALYZE crm.lead' -c 'CHECKPOINT'
+}
+
+bench_undo() {
+	local floor t seconds answer status
+	measure_many
+	floor=$(floor_delete)
+	t=$(now)
+	answer=$(api POST "/api/import/jobs/$many_id/undo" '{}')
+	case ${answer##*$'\n'} in
+	404 | 405) note 'no undo in this build'; return 0 ;;
+	2*) ;;
+	*) note "undo was refused: $answer"; return 1 ;;
+	esac
+	for _ in $(seq 6000); do
+		status=$(psql -qXAtc "SELECT status FROM tidegate.import_job WHERE id = '$many_id'")
+		case $status in undone | failed) break ;; esac
+		sleep 0.1
+	done
+	seconds=$(since "$t")
+	figure "undo of $many_inserted leads, $status" "$seconds s" 'DELETE of the same leads by import' "$floor s" "$(ratio "$seconds" "$floor")"
+	[ "$status" = undone ]
+}
+
+# ---------------------------------------------------------------------------------------------------- requests and uploads
 
 rate() { # URL: requests per second, 64 connections; wrk verifies no certificate
 	wrk -t2 -c64 -d"${SECONDS_EACH:-6}s" -H "Authorization: Bearer $(cat "$dir/run/tokens/admin")" "$1" | awk '/Requests\/sec/ { r = $2 } /Non-2xx/ { bad = $0 } END { if (bad) print bad > "/dev/stderr"; print r }'
 }
 
 peer_nginx() { # the same nginx, one more server block: kept connections, which a plain FastCGI pool does not have
-	local state
-	state=$(readlink -f "$dir/run/state")
 	cat >"$dir/peer.conf" <<-CONF
 		pid $dir/peer-nginx.pid; worker_processes 2; error_log $dir/peer-error.log; daemon on;
 		events { worker_connections 4096; }
@@ -126,44 +194,38 @@ peer_nginx() { # the same nginx, one more server block: kept connections, which 
 			access_log off; client_body_temp_path $dir/p1; proxy_temp_path $dir/p2; fastcgi_temp_path $dir/p3; uwsgi_temp_path $dir/p4; scgi_temp_path $dir/p5;
 			upstream peer { server 127.0.0.1:$peer_port; keepalive 64; }
 			server {
-				listen 127.0.0.1:$((port + 1)) ssl; ssl_certificate $dir/run/tls/cert.pem; ssl_certificate_key $dir/run/tls/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+				listen 127.0.0.1:$second_port ssl; ssl_certificate $dir/run/tls/cert.pem; ssl_certificate_key $dir/run/tls/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
 				location / { proxy_pass http://peer; proxy_http_version 1.1; proxy_set_header Connection ""; }
 			}
 		}
 	CONF
 	nginx -c "$dir/peer.conf" -p "$dir" 2>"$dir/peer-nginx.log"
-	: "$state"
 }
 
 bench_requests() {
-	start
 	local job health row peer_health peer_row
-	cp -r bench/peer "$dir/peer"
-	(cd "$dir/peer" && npm install --no-package-lock --no-audit --no-fund --silent)
-	"$TIDEGATE_BUILD/sample" 100 3 >"$dir/100.csv"
-	import_once "$dir/100.csv" >/dev/null
+	start
+	install_peer
+	import_empty "$(sample 100 3)" >/dev/null
 	job=$(psql -qXAtc 'SELECT id FROM tidegate.import_job ORDER BY created_at DESC LIMIT 1')
-	PEER_SECRET=$(cat "$dir/run/state/secrets/jwt_secret" 2>/dev/null || sed -n 's/^jwt_secret = //p' "$dir/run/state/tidegate.ini") \
-		PEER_DATABASE="postgresql://postgres:$PGPASSWORD@localhost/tidegate?host=$PGHOST" node "$dir/peer/server.js" "$peer_port" 2 >"$dir/peer.log" 2>&1 &
-	peer=$!
+	PEER_SECRET=$(cat "$state/secrets/jwt_secret" 2>/dev/null || sed -n 's/^jwt_secret = //p' "$state/tidegate.ini") \
+		PEER_DATABASE=$peer_database node "$dir/peer/server.js" "$peer_port" 2 >"$dir/peer.log" 2>&1 &
+	children+=($!)
 	peer_nginx
+	children+=("$(cat "$dir/peer-nginx.pid")")
 	sleep 2
-	curl -ksf "https://127.0.0.1:$((port + 1))/api/import/jobs/$job" -H "Authorization: Bearer $(cat "$dir/run/tokens/admin")" >/dev/null || { cat "$dir/peer.log"; return 1; }
+	curl -ksf "https://127.0.0.1:$second_port/api/import/jobs/$job" -H "Authorization: Bearer $(cat "$dir/run/tokens/admin")" >/dev/null || { cat "$dir/peer.log"; return 1; }
 	health=$(rate "https://localhost:$port/api/health?probe=live")
-	peer_health=$(rate "https://localhost:$((port + 1))/api/health")
+	peer_health=$(rate "https://localhost:$second_port/api/health")
 	row=$(rate "https://localhost:$port/api/import/jobs/$job")
-	peer_row=$(rate "https://localhost:$((port + 1))/api/import/jobs/$job")
-	kill "$(cat "$dir/peer-nginx.pid")" "$peer"
-	peer=
-	echo "GET /api/health, no database: $health requests/s; Fastify: $peer_health; ratio $(ratio "$health" "$peer_health") (wanted: at least 0.6)"
-	echo "GET one row, authenticated:   $row requests/s; Fastify and pg: $peer_row; ratio $(ratio "$row" "$peer_row") (wanted: at least 1.3)"
+	peer_row=$(rate "https://localhost:$second_port/api/import/jobs/$job")
+	figure 'GET /api/health?probe=live, no database' "$health /s" 'Fastify' "$peer_health /s" "$(ratio "$health" "$peer_health")" 'at least 0.6'
+	figure 'GET of one import, authenticated' "$row /s" 'Fastify and pg' "$peer_row /s" "$(ratio "$row" "$peer_row")" 'at least 1.3'
 }
 
 put_once() {
-	local answer url t
-	answer=$(curl -sf --cacert "$dir/run/tls/cert.pem" -H "Authorization: Bearer $(cat "$dir/run/tokens/admin")" -H 'Content-Type: application/json' \
-		-d "{\"fileName\":\"big-$RANDOM.csv\",\"fileSize\":1073741824}" "https://localhost:$port/api/import/upload-url")
-	url=$(printf %s "$answer" | sed -E 's/.*"uploadUrl":"([^"]+)".*/\1/')
+	local url t
+	url=$(api POST /api/import/upload-url "{\"fileName\":\"big-$RANDOM.csv\",\"fileSize\":$((UPLOAD_MB << 20))}" | sed -nE 's/.*"uploadUrl":"([^"]+)".*/\1/p')
 	t=$(now)
 	curl -sf --cacert "$dir/run/tls/cert.pem" -T "$dir/big" -o /dev/null "$url"
 	since "$t"
@@ -178,20 +240,17 @@ dd_once() {
 }
 
 bench_upload() {
-	start
-	head -c 1073741824 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null >"$dir/big"
 	local floor ours
-	floor=$(best_of 3 dd_once)
-	ours=$(best_of 3 put_once)
-	echo "PUT of 1 GiB, durable: $ours s; dd conv=fsync: $floor s; $(ratio "$floor" "$ours") of its speed (wanted: at least 0.6)"
-	echo "peak memory: serve $(peak_memory 'tidegate.* serve$') MB, nginx $(peak_memory 'nginx: worker') MB"
-}
-
-bench_reader() {
-	bench/csv_reader.sh "$TIDEGATE_BUILD"
+	start
+	head -c $((UPLOAD_MB << 20)) /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null >"$dir/big"
+	floor=$(best_of "$TURNS" dd_once)
+	ours=$(best_of "$TURNS" put_once)
+	figure "PUT of $UPLOAD_MB MiB, durable: speed" "$ours s" 'dd conv=fsync' "$floor s" "$(ratio "$floor" "$ours")" 'at least 0.6'
+	note "peak memory of one serve process: $(peak_memory serve) MB"
 }
 
 echo "$(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), load $(cut -d' ' -f1 /proc/loadavg)"
+table_head
 for one in $what; do
 	"bench_$one"
 done

@@ -1,8 +1,10 @@
 """Writes a workbook of ROWS x 13 mixed cells (texts, numbers, dates), the same for the same seed: xlsx_rows.py FILE ROWS SEED
+Or one of texts, with the rows of a CSV file (semicolons): xlsx_rows.py FILE --csv CSV
 
 Made by hand with zipfile, the way Excel writes: shared strings, styles for dates, references on every cell. Nothing but the
 standard library, and a second or two for 200 000 rows.
 """
+import csv
 import random
 import sys
 import zipfile
@@ -49,6 +51,16 @@ def sheet_lines(rows, rand, strings):
     yield "</sheetData></worksheet>"
 
 
+def csv_lines(path, strings):
+    """The rows of a CSV file, headings included, every cell that is not empty as a shared text."""
+    yield HEAD + f'<worksheet xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheetData>'
+    with open(path, newline="", encoding="utf-8") as file:
+        for n, row in enumerate(csv.reader(file, delimiter=";"), 1):
+            cells = "".join(f'<c r="{chr(65 + i)}{n}" t="s"><v>{strings.add(text)}</v></c>' for i, text in enumerate(row) if text)
+            yield f'<row r="{n}">{cells}</row>'
+    yield "</sheetData></worksheet>"
+
+
 def write_lines(archive, name, lines):
     with archive.open(name, "w", force_zip64=True) as part:
         block = []
@@ -63,12 +75,11 @@ def write_lines(archive, name, lines):
 def string_lines(strings):
     yield HEAD + f'<sst xmlns="{MAIN}" count="{len(strings.numbers)}" uniqueCount="{len(strings.numbers)}">'
     for text in strings.numbers:
-        yield f"<si><t>{escape(text)}</t></si>"
+        yield f'<si><t xml:space="preserve">{escape(text)}</t></si>'
     yield "</sst>"
 
 
-def main(path, rows, seed):
-    strings, rand = Strings(), random.Random(seed)
+def main(path, lines, strings):
     small = {
         "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
         '<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
@@ -80,14 +91,18 @@ def main(path, rows, seed):
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" Type="{OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
         f'<Relationship Id="rId2" Type="{OFFICE}/styles" Target="styles.xml"/><Relationship Id="rId3" Type="{OFFICE}/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet xmlns="{MAIN}"><numFmts count="1"><numFmt numFmtId="164" formatCode="dd/mm/yyyy\\ hh:mm"/></numFmts><fonts count="1"><font/></fonts>'
-        '<fills count="1"><fill/></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf numFmtId="0"/></cellStyleXfs>'
+        '<fills count="1"><fill><patternFill patternType="none"/></fill></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf numFmtId="0"/></cellStyleXfs>'
         '<cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/><xf numFmtId="164" applyNumberFormat="1"/></cellXfs></styleSheet>',
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in small.items():
             archive.writestr(name, HEAD + text)
-        write_lines(archive, "xl/worksheets/sheet1.xml", sheet_lines(rows, rand, strings))
+        write_lines(archive, "xl/worksheets/sheet1.xml", lines)
         write_lines(archive, "xl/sharedStrings.xml", string_lines(strings))
 
 
-main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+texts = Strings()
+if sys.argv[2] == "--csv":
+    main(sys.argv[1], csv_lines(sys.argv[3], texts), texts)
+else:
+    main(sys.argv[1], sheet_lines(int(sys.argv[2]), random.Random(int(sys.argv[3])), texts), texts)

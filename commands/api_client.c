@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 8 << 20, HEADERS_MAX = 16, TOKEN_MAX = 16 << 10, PUT_TIMEOUT_MS = 3600000 };
+enum { ANSWER_MAX = 8 << 20, HEADERS_MAX = 16, TOKEN_MAX = 16 << 10, TRANSFER_TIMEOUT_MS = 3600000, STALL_S = 60, NO_CONTENT = 204, TOO_MANY_REQUESTS = 429 };
 
 const char *api_token(struct arena *arena, const char *path)
 {
@@ -54,10 +54,18 @@ static bool send(struct api_client *client, struct arena *arena, struct http_req
 {
 	const char *why = NULL;
 	request->ca_file = client->ca_file;
-	request->response_max = ANSWER_MAX;
+	if (request->response_max == 0)
+		request->response_max = ANSWER_MAX;
+	client->status = 0;
 	if (http_request(arena, request, response, &why))
 		return fail(client, "", why ? why : "The server cannot be reached.");
+	client->status = response->status;
 	return response->status >= 200 && response->status < 300 ? true : tell_problem(client, arena, response);
+}
+
+bool api_refused(const struct api_client *client)
+{
+	return client->status >= 400 && client->status < 500 && client->status != TOO_MANY_REQUESTS;
 }
 
 bool api_call(struct api_client *client, struct arena *arena, const char *method, const char *path, const char *body, json_t **ret)
@@ -71,6 +79,9 @@ bool api_call(struct api_client *client, struct arena *arena, const char *method
 		request.body = str_of(body);
 	if (!send(client, arena, &request, &response))
 		return false;
+	*ret = NULL;
+	if (response.status == NO_CONTENT)
+		return true;
 	if (json_parse(arena, response.body.p ? response.body.p : "", response.body.n, ret, NULL) || !json_is_object(*ret))
 		return fail(client, "", "The server's answer is not JSON.");
 	return true;
@@ -84,7 +95,28 @@ bool api_put(struct api_client *client, struct arena *arena, const char *url, co
 	json_object_foreach((json_t *)(uintptr_t)wanted, name, value) if (count < HEADERS_MAX && json_is_string(value))
 		headers[count++] = arena_printf(arena, "%s: %s", name, json_string_value(value));
 	struct http_request request = {
-	    .method = "PUT", .url = url, .headers = headers, .send_file = true, .body_fd = fd, .body_size = size, .timeout_ms = PUT_TIMEOUT_MS, .stall_timeout_s = 60};
+	    .method = "PUT", .url = url, .headers = headers, .send_file = true, .body_fd = fd, .body_size = size, .timeout_ms = TRANSFER_TIMEOUT_MS, .stall_timeout_s = STALL_S};
+	struct http_response response;
+	return send(client, arena, &request, &response);
+}
+
+static enum err write_all(void *context, const char *bytes, size_t n)
+{
+	const int *fd = context;
+	while (n > 0) {
+		ssize_t written = write(*fd, bytes, n);
+		if (written <= 0)
+			return ERR_IO;
+		bytes += written;
+		n -= (size_t)written;
+	}
+	return OK;
+}
+
+bool api_save(struct api_client *client, struct arena *arena, const char *url, int fd)
+{
+	struct http_request request = {
+	    .url = url, .sink = write_all, .sink_context = &fd, .response_max = SIZE_MAX, .timeout_ms = TRANSFER_TIMEOUT_MS, .stall_timeout_s = STALL_S};
 	struct http_response response;
 	return send(client, arena, &request, &response);
 }

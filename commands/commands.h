@@ -14,8 +14,17 @@ struct command {
 	char **argv;
 };
 
-/* Exit statuses beside 0: sysexits.h */
-enum { EXIT_USAGE = 64, EXIT_REFUSED = 65, EXIT_UNAVAILABLE = 69, EXIT_INTERNAL = 70, EXIT_CONFIGURATION = 78 };
+/* Exit statuses beside 0: sysexits.h, and two of `import` alone, which say how the import ended. */
+enum {
+	EXIT_PARTIAL = 3,
+	EXIT_FAILED = 4,
+	EXIT_USAGE = 64,
+	EXIT_REFUSED = 65,
+	EXIT_UNAVAILABLE = 69,
+	EXIT_INTERNAL = 70,
+	EXIT_CANNOT_CREATE = 73,
+	EXIT_CONFIGURATION = 78,
+};
 
 int command_serve(struct command *command);
 int command_pool(struct command *command);

@@ -1,154 +1,244 @@
 /*
  * tidegate import FILE: takes a spreadsheet through the public API as any client would: signed URL, upload, inspection,
- * parse, commit. On a terminal it draws a progress bar; with --json it writes one JSON line per look at the job.
- * Exit statuses: 0 imported, 65 refused (the sentence says why), 69 the server could not be reached.
+ * mapping, parse, commit. Options: import_options.c; bodies: import_request.c; what is shown: import_progress.c.
+ * An import that cannot go on because of what was asked is removed again, so that the corrected command can be run.
  */
 #include "commands/api_client.h"
-#include "commands/commands.h"
+#include "commands/import_progress.h"
+#include "commands/import_request.h"
 #include "core/base/clock.h"
-#include "core/base/text.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 100, BAR_WIDTH = 28 };
+enum { STEP_ARENA = 16 << 20, POLL_FIRST_MS = 20, POLL_MAX_MS = 100, AWAY_TRIES = 60, AWAY_PAUSE_MS = 1000, REPORT_MODE = 0600 };
 
 struct importing {
 	struct api_client client;
 	struct arena step; /* of one call */
-	const char *path, *name, *target, *duplicates, *id;
-	bool json, bar, allow_duplicate;
-	int64_t size, started_us;
+	struct import_options options;
+	struct import_progress progress;
+	const char *name; /* of the file, without its folder */
+	const char *id;
+	const char *commit;  /* body of the commit */
+	const json_t *job;   /* the last look; belongs to step */
+	const char *report;  /* file that was written, or NULL */
+	int64_t size;
+	int exit_status; /* why it stopped, when not by an answer of the server */
+	bool committing;
 };
 
-static int refused(struct importing *in)
+/* Stops with a sentence of our own. */
+static bool stop(struct importing *in, int exit_status, const char *code, const char *sentence)
 {
-	if (in->bar)
-		fputc('\n', stderr);
-	return complain(*in->client.code ? EXIT_REFUSED : EXIT_UNAVAILABLE, "%s", in->client.trouble);
+	in->exit_status = exit_status;
+	(void)snprintf(in->client.code, sizeof(in->client.code), "%s", code);
+	(void)snprintf(in->client.trouble, sizeof(in->client.trouble), "%s", sentence ? sentence : "There is not enough memory.");
+	return false;
 }
 
-static void json_line(const struct importing *in, const json_t *job)
+/* A call about this import: `what` is a path below it, or "". */
+static bool call(struct importing *in, const char *method, const char *what, const char *body, json_t **ret)
 {
-	char *text = in->json ? json_dumps(job, JSON_COMPACT) : NULL;
-	if (text)
-		puts(text);
-	free(text); /* from json_dumps */
-	fflush(stdout);
+	arena_reset(&in->step);
+	in->job = NULL;
+	const char *path = arena_printf(&in->step, "/api/import/jobs/%s%s", in->id, what);
+	return path ? api_call(&in->client, &in->step, method, path, body, ret) : stop(in, EXIT_INTERNAL, "", NULL);
 }
 
-static long long number(const json_t *job, const char *group, const char *name)
+static bool ended_badly(struct importing *in, const char *status)
 {
-	return json_integer_value(json_object_get(json_object_get(job, group), name));
+	const char *why = json_text(json_object_get(in->job, "error"), "message"), *code = json_text(json_object_get(in->job, "error"), "code");
+	return stop(in, EXIT_FAILED, code ? code : status, arena_printf(in->client.arena, "The import %s%s%s", text_equal(status, "failed") ? "failed" : "was cancelled",
+	                                                                why ? ": " : ".", why ? why : ""));
 }
 
-static void draw(const struct importing *in, const json_t *job)
+/* Looks at the import. A server that is being restarted is waited for: the import itself goes on without us. */
+static bool look(struct importing *in, json_t **ret)
 {
-	char bar[BAR_WIDTH + 1];
-	if (!in->bar)
-		return;
-	long long percent = number(job, "progress", "percent");
-	for (int i = 0; i < BAR_WIDTH; i++)
-		bar[i] = i < percent * BAR_WIDTH / 100 ? '#' : '.';
-	bar[BAR_WIDTH] = '\0';
-	const json_t *eta = json_object_get(json_object_get(job, "progress"), "etaSeconds");
-	fprintf(stderr, "\r%-10s [%s] %3lld %%  %lld of %lld rows  %lld rows/s", json_text(job, "status"), bar, percent, number(job, "progress", "done"),
-	        number(job, "progress", "total"), number(job, "progress", "rowsPerSecond"));
-	if (json_is_integer(eta))
-		fprintf(stderr, "  %lld s left", (long long)json_integer_value(eta));
-	fputs("   \033[K", stderr);
+	for (int tries = 0; !call(in, "GET", "", NULL, ret); tries++) {
+		if (api_refused(&in->client) || tries == AWAY_TRIES)
+			return false;
+		clock_sleep_ms(AWAY_PAUSE_MS);
+	}
+	return true;
 }
 
-/* Polls until the import is in `wanted` (or has ended otherwise). */
-static bool wait_for(struct importing *in, const char *wanted, json_t **ret)
+/* Polls until the import is in `wanted`. False when it has ended otherwise, unless it failed and may_fail. */
+static bool wait_for(struct importing *in, const char *wanted, bool may_fail)
 {
-	const char *path = arena_printf(in->client.arena, "/api/import/jobs/%s", in->id);
 	int64_t pause = POLL_FIRST_MS;
 	for (;;) {
 		json_t *job = NULL;
-		arena_reset(&in->step);
-		if (!path || !api_call(&in->client, &in->step, "GET", path, NULL, &job))
+		if (!look(in, &job))
 			return false;
 		const char *status = json_text(job, "status");
-		draw(in, job);
-		json_line(in, job);
-		*ret = job;
-		if (text_equal(status, wanted))
+		in->job = job;
+		import_progress_show(&in->progress, job);
+		if (text_equal(status, wanted) || (may_fail && text_equal(status, "failed")))
 			return true;
-		if (text_equal(status, "failed") || text_equal(status, "cancelled")) {
-			const json_t *error = json_object_get(job, "error");
-			snprintf(in->client.code, sizeof(in->client.code), "%s", status);
-			snprintf(in->client.trouble, sizeof(in->client.trouble), "The import %s: %s", status, json_text(error, "message") ? json_text(error, "message") : "");
-			return false;
-		}
+		if (text_equal(status, "failed") || text_equal(status, "cancelled"))
+			return ended_badly(in, status);
 		clock_sleep_ms(pause);
 		pause = pause * 2 > POLL_MAX_MS ? POLL_MAX_MS : pause * 2;
 	}
 }
 
-static bool upload(struct importing *in, int fd, const char **ret_key)
+/* Fields and keys exist? Said before a byte is uploaded. */
+static bool check_target(struct importing *in)
 {
-	json_t *body = json_pack("{s:s, s:I}", "fileName", in->name, "fileSize", (json_int_t)in->size), *answer = NULL;
+	json_t *targets = NULL;
+	if (!in->options.map_count && !in->options.key_count)
+		return true;
+	if (!api_call(&in->client, &in->step, "GET", "/api/import/targets", NULL, &targets))
+		return false;
+	const char *trouble = import_target_trouble(in->client.arena, targets, &in->options);
+	return trouble ? stop(in, EXIT_USAGE, "usage", trouble) : true;
+}
+
+static const char *body_text(struct importing *in, json_t *body)
+{
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	bool good = text && api_call(&in->client, in->client.arena, "POST", "/api/import/upload-url", text, &answer);
+	const char *copy = arena_strdup(in->client.arena, text);
 	json_decref(body);
 	free(text); /* from json_dumps */
-	if (!good)
+	if (!copy)
+		stop(in, EXIT_INTERNAL, "", NULL);
+	return copy;
+}
+
+static bool upload(struct importing *in, int fd, const char **ret_key)
+{
+	json_t *answer = NULL;
+	const char *body = body_text(in, json_pack("{s:s, s:I}", "fileName", in->name, "fileSize", (json_int_t)in->size));
+	if (!body || !api_call(&in->client, in->client.arena, "POST", "/api/import/upload-url", body, &answer))
 		return false;
-	if (in->bar)
-		fprintf(stderr, "uploading  %s (%lld bytes)\033[K", in->name, (long long)in->size);
+	import_progress_upload(&in->progress, in->name, in->size);
 	*ret_key = json_text(answer, "objectKey");
 	return api_put(&in->client, &in->step, json_text(answer, "uploadUrl"), json_object_get(answer, "headers"), fd, in->size);
 }
 
 static bool create(struct importing *in, const char *key)
 {
-	json_t *body = json_pack("{s:s, s:s, s:I, s:s, s:b}", "objectKey", key, "fileName", in->name, "fileSize", (json_int_t)in->size, "target", in->target,
-	                         "allowDuplicate", (int)in->allow_duplicate);
 	json_t *job = NULL;
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	bool good = text && api_call(&in->client, in->client.arena, "POST", "/api/import/jobs", text, &job);
-	json_decref(body);
-	free(text); /* from json_dumps */
-	if (good)
-		in->id = json_text(job, "id");
-	return good;
+	const char *body = body_text(in, json_pack("{s:s, s:s, s:I, s:s, s:b}", "objectKey", key, "fileName", in->name, "fileSize", (json_int_t)in->size, "target",
+	                                           in->options.target, "allowDuplicate", (int)in->options.allow_duplicate));
+	if (!body || !api_call(&in->client, in->client.arena, "POST", "/api/import/jobs", body, &job))
+		return false;
+	in->id = json_text(job, "id");
+	return true;
 }
 
-static bool step(struct importing *in, const char *what, const char *body, const char *until, json_t **ret)
+/* What the file is, as found and as told: sheet, encoding, delimiter and header row first, then the columns. */
+static bool settle_mapping(struct importing *in)
 {
-	const char *path = arena_printf(in->client.arena, "/api/import/jobs/%s/%s", in->id, what);
+	const char *overrides = import_overrides_body(in->client.arena, &in->options), *why = NULL;
 	json_t *answer = NULL;
-	arena_reset(&in->step);
-	return path && api_call(&in->client, &in->step, "POST", path, body, &answer) && wait_for(in, until, ret);
+	if (!wait_for(in, "mapping", overrides != NULL))
+		return false;
+	if (overrides && (!call(in, "PUT", "/mapping", overrides, &answer) || !wait_for(in, "mapping", false)))
+		return false;
+	const json_t *found = json_object_get(in->job, "columns");
+	const char *columns = import_columns_body(in->client.arena, found, &in->options, &why);
+	if (why)
+		return stop(in, EXIT_USAGE, "usage", why);
+	in->commit = import_commit_body(in->client.arena, found, &in->options);
+	if (!in->commit)
+		return stop(in, EXIT_INTERNAL, "", NULL);
+	return !columns || call(in, "PUT", "/mapping", columns, &answer);
 }
 
-static void summary(const struct importing *in, const json_t *job)
+static bool write_report(struct importing *in, const char *url)
 {
-	double seconds = (double)(clock_monotonic_us() - in->started_us) / 1e6;
-	if (in->json)
-		return;
-	if (in->bar)
-		fputs("\r\033[K", stderr);
-	printf("%s: %lld rows in %.2f s (%.0f rows/s)\n", in->name, number(job, "counts", "total"), seconds,
-	       seconds > 0 ? (double)number(job, "counts", "total") / seconds : 0);
-	printf("  inserted %lld, updated %lld, skipped %lld, invalid %lld, failed %lld\n", number(job, "counts", "inserted"), number(job, "counts", "updated"),
-	       number(job, "counts", "skipped"), number(job, "counts", "invalid"), number(job, "counts", "failed"));
-	printf("  look at it: GET %s/api/import/jobs/%s\n", in->client.url, in->id);
+	int fd = open(in->options.error_report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, REPORT_MODE);
+	if (fd < 0)
+		return stop(in, EXIT_CANNOT_CREATE, "report_not_written", arena_printf(in->client.arena, "%s cannot be written.", in->options.error_report));
+	bool good = api_save(&in->client, in->client.arena, url, fd);
+	if (close(fd) || !good)
+		return stop(in, EXIT_CANNOT_CREATE, "report_not_written",
+		            arena_printf(in->client.arena, "%s was not written to its end.", in->options.error_report));
+	in->report = in->options.error_report;
+	return true;
 }
 
-static int run(struct importing *in, int fd)
+/* The rows that did not come in, when there are any. The last look at the import is taken again: a call forgets it. */
+static bool save_report(struct importing *in, const char *status)
+{
+	json_t *answer = NULL;
+	if (!in->options.error_report || import_count(in->job, "invalid") + import_count(in->job, "failed") == 0)
+		return true;
+	if (!call(in, "POST", "/error-report", "{}", &answer))
+		return false;
+	const char *url = arena_strdup(in->client.arena, json_text(answer, "downloadUrl"));
+	if (json_integer_value(json_object_get(answer, "rows")) > 0 && !write_report(in, url))
+		return false;
+	return wait_for(in, status, false);
+}
+
+static bool run(struct importing *in, int fd)
 {
 	const char *key = NULL;
-	json_t *job = NULL;
-	const char *commit = arena_printf(in->client.arena, "{\"duplicates\":{\"strategy\":\"%s\"}}", in->duplicates);
-	if (!upload(in, fd, &key) || !create(in, key) || !wait_for(in, "mapping", &job) || !step(in, "parse", "{}", "ready", &job) ||
-	    !step(in, "commit", commit, "completed", &job))
-		return refused(in);
-	summary(in, job);
-	return 0;
+	json_t *answer = NULL;
+	if (!check_target(in) || !upload(in, fd, &key) || !create(in, key) || !settle_mapping(in))
+		return false;
+	if (!call(in, "POST", "/parse", "{}", &answer) || !wait_for(in, "ready", false))
+		return false;
+	if (!in->options.wait && !save_report(in, "ready"))
+		return false;
+	if (!call(in, "POST", "/commit", in->commit, &answer))
+		return false;
+	in->job = answer;
+	in->committing = true;
+	return !in->options.wait || (wait_for(in, "completed", false) && save_report(in, "completed"));
+}
+
+/* Refused because of what was asked: the same file must be welcome again. What was said already stays said. */
+static void forget(struct importing *in)
+{
+	const struct api_client said = in->client;
+	json_t *answer = NULL;
+	bool asked_wrongly = in->exit_status == EXIT_USAGE || in->exit_status == EXIT_REFUSED || in->exit_status == EXIT_CANNOT_CREATE;
+	if (!in->id || in->committing || !asked_wrongly)
+		return;
+	(void)call(in, "DELETE", "", NULL, &answer);
+	in->client = said;
+}
+
+static struct import_end end_of(const struct importing *in, bool good)
+{
+	static const struct {
+		int exit_status;
+		const char *outcome;
+	} bad[] = {{EXIT_USAGE, "misused"}, {EXIT_REFUSED, "refused"}, {EXIT_UNAVAILABLE, "unreachable"}, {EXIT_FAILED, "failed"}, {EXIT_CANNOT_CREATE, "report_not_written"}};
+	struct import_end end = {.outcome = "internal", .exit_status = in->exit_status, .code = in->client.code, .sentence = in->client.trouble, .report = in->report};
+	if (good) {
+		bool partial = import_count(in->job, "invalid") + import_count(in->job, "failed") > 0;
+		end.outcome = !in->options.wait ? "queued" : partial ? "partial" : "complete";
+		end.exit_status = in->options.wait && partial ? EXIT_PARTIAL : 0;
+		end.code = end.sentence = NULL;
+	}
+	for (size_t i = 0; !good && i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (bad[i].exit_status == end.exit_status)
+			end.outcome = bad[i].outcome;
+	if (!good && text_equal(json_text(in->job, "status"), "cancelled"))
+		end.outcome = "cancelled";
+	return end;
+}
+
+static int finish(struct importing *in, bool good)
+{
+	if (!good && in->exit_status == 0)
+		in->exit_status = api_refused(&in->client) ? EXIT_REFUSED : EXIT_UNAVAILABLE;
+	forget(in);
+	struct import_end end = end_of(in, good);
+	import_progress_end(&in->progress, in->name, in->job, &end);
+	if (!good)
+		return complain(end.exit_status, "%s", end.sentence);
+	if (!in->options.json)
+		printf("  look at it: GET %s/api/import/jobs/%s\n", in->client.url, in->id);
+	return end.exit_status;
 }
 
 static const char *base_name(const char *path)
@@ -159,32 +249,26 @@ static const char *base_name(const char *path)
 
 int command_import(struct command *command)
 {
-	struct importing in = {.started_us = clock_monotonic_us()};
-	const char *token_file = option_value(command, "--token-file");
-	const char *target = option_value(command, "--target"), *duplicates = option_value(command, "--duplicates");
+	struct importing in = {0};
 	struct stat st;
-	in.client = (struct api_client){.arena = command->arena, .url = option_value(command, "--url"), .ca_file = option_value(command, "--cacert")};
-	in.target = target ? target : "lead";
-	in.duplicates = duplicates ? duplicates : "skip";
-	in.json = option_flag(command, "--json");
-	in.allow_duplicate = option_flag(command, "--allow-duplicate");
-	in.bar = !in.json && isatty(STDERR_FILENO);
-	if (command->argc != 2 || !in.client.url || !token_file)
-		return complain(EXIT_USAGE, "import FILE --url URL --token-file FILE [--cacert FILE] [--target NAME] [--duplicates skip|update|create] "
-		                            "[--allow-duplicate] [--json]");
-	if (!text_equal(in.duplicates, "skip") && !text_equal(in.duplicates, "update") && !text_equal(in.duplicates, "create"))
-		return complain(EXIT_USAGE, "--duplicates is skip, update or create.");
-	in.path = command->argv[1];
-	in.name = base_name(in.path);
-	in.client.token = api_token(command->arena, token_file);
+	if (option_flag(command, "--help")) {
+		import_options_help(stdout);
+		return 0;
+	}
+	if (!import_options_read(command, &in.options))
+		return EXIT_USAGE;
+	in.client = (struct api_client){.arena = command->arena, .url = in.options.url, .ca_file = in.options.ca_file};
+	in.client.token = api_token(command->arena, in.options.token_file);
 	if (!in.client.token)
-		return complain(EXIT_USAGE, "%s cannot be read.", token_file);
-	int fd = open(in.path, O_RDONLY | O_CLOEXEC);
+		return complain(EXIT_USAGE, "%s cannot be read.", in.options.token_file);
+	int fd = open(in.options.file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return complain(EXIT_USAGE, "%s cannot be read.", in.path);
+		return complain(EXIT_USAGE, "%s cannot be read.", in.options.file);
+	in.name = base_name(in.options.file);
 	in.size = st.st_size;
+	import_progress_start(&in.progress, in.options.json);
 	arena_init(&in.step, STEP_ARENA);
-	int status = run(&in, fd);
+	int status = finish(&in, run(&in, fd));
 	arena_release(&in.step);
 	close(fd);
 	return status;

@@ -27,7 +27,7 @@ static const struct {
     {"roles", command_roles, false, "prints the SQL that makes the database roles (run it once as a superuser)"},
     {"schema", command_schema, true, "--sql: PostgreSQL DDL of the declarations; without: checks them"},
     {"token", command_token, true, "--role admin|member --sub NAME [--space NAME] [--hours N]: a development token"},
-    {"import", command_import, false, "FILE --url URL --token-file FILE [--cacert FILE] [--target NAME] [--duplicates skip|update|create] [--json]"},
+    {"import", command_import, false, "FILE --url URL --token-file FILE [OPTION]…: a spreadsheet through the public API; `import --help` lists the options"},
     {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
@@ -77,6 +77,8 @@ static int usage(FILE *to)
 	fprintf(to, "tidegate " TIDEGATE_VERSION "\nusage: tidegate [--config FILE] COMMAND …\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+	fputs("\nexit status: 0 done, 64 wrong usage, 65 refused, 69 database or server not to be reached, 70 no memory or no random numbers,\n"
+	      "78 configuration; import: also 3 rows were left out, 4 the import failed, 73 the error report cannot be written\n", to);
 	return to == stdout ? 0 : EXIT_USAGE;
 }
 

@@ -53,6 +53,9 @@ packages_of() {
 		pgloader|/usr/bin/pgloader
 		nodejs|/usr/bin/node
 		npm|/usr/bin/npm
+		libcsv-dev|/usr/include/csv.h
+		python3|/usr/bin/python3
+		python3-openpyxl|python:openpyxl
 	LIST
 	*)
 		echo "packages.sh: there is no group \"$1\" (build, run, test, lint, bench)." >&2

@@ -151,8 +151,8 @@ enum err import_know_people(struct worker *worker, struct arena *arena, struct j
 		err = pg_query(pg, arena, STMT_IMPORT_ASSIGNEES_FORGET, PG_VALUES(work->no), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_NAMES, PG_VALUES(work->no, column, pg_number(arena, NAMES_MAX + 1)), &names);
-	if (err)
-		return err;
+	if (err || !index)
+		return err ? err : ERR_BUG;
 	if (names.count > NAMES_MAX)
 		return job_refuse(job, "too_many_names");
 	size_t count = (size_t)names.count;
