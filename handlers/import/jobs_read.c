@@ -145,6 +145,21 @@ static const char *action_name(const struct pg_rows *rows, int row)
 	return action >= 0 && action < 8 ? names[action] : "import";
 }
 
+/* What an undo made of the row, or null: {result, reason, message}. */
+static void put_undo(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row)
+{
+	const char *result = pg_text(rows, row, 9), *reason = pg_text(rows, row, 10);
+	if (!result) {
+		json_put_null(w, "undo");
+		return;
+	}
+	json_object_open(w, "undo");
+	json_put_text(w, "result", result);
+	json_put_text(w, "reason", reason);
+	json_put_text(w, "message", reason ? import_failure_sentence(reason, request->language) : NULL);
+	json_object_close(w);
+}
+
 static enum err put_row(struct json_writer *w, struct request *request, const struct schema_table *table, const struct pg_rows *rows, int row)
 {
 	json_t *values = NULL, *issues = NULL;
@@ -169,13 +184,14 @@ static enum err put_row(struct json_writer *w, struct request *request, const st
 	json_array_close(w);
 	json_put_text(w, "action", action_name(rows, row));
 	json_put_text(w, "reason", pg_text(rows, row, 6));
+	put_undo(w, request, rows, row);
 	json_object_close(w);
 	return OK;
 }
 
 static bool known_state(const char *state)
 {
-	static const char *const states[] = {"valid", "invalid", "duplicate", "skipped", "updated", "failed", "cancelled"};
+	static const char *const states[] = {"valid", "invalid", "duplicate", "skipped", "updated", "failed", "cancelled", "reversed", "kept", "errored"};
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (text_equal(states[i], state))
 			return true;
@@ -193,17 +209,16 @@ enum err import_rows(struct request *request, struct response *response)
 	if (!id || !query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !query_i64(response, "cursor", 0, 0, INT32_MAX, &cursor))
 		return OK;
 	if (state && !known_state(state))
-		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed or cancelled");
+		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed, cancelled, reversed, kept or errored");
 	enum err err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_FIND, PG_VALUES(id), &job);
 	if (err || job.count == 0)
 		return err ? err : refuse(response, PROBLEM_NOT_FOUND);
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&job, 0, 1));
 	if (!target)
 		return ERR_BUG;
-	bool stopped = text_equal(pg_text(&job, 0, 2), "cancelled") || text_equal(pg_text(&job, 0, 2), "failed");
 	err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_ROWS,
 	              PG_VALUES(pg_text(&job, 0, 0), state, pg_number(request->arena, cursor), pg_number(request->arena, limit + 1),
-	                        stopped ? "true" : "false"),
+	                        pg_text(&job, 0, 2), pg_text(&job, 0, 3)),
 	              &rows);
 	if (err)
 		return err;
