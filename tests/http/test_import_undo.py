@@ -20,7 +20,7 @@ def space(gate):
 
 @pytest.fixture(scope="module")
 def shared_fine_gate():
-    instance = Instance(import__slice_rows=200, worker__lease_s=5, worker__reap_s=1).start()
+    instance = Instance(import__slice_rows=1000, worker__lease_s=5, worker__reap_s=1).start()
     yield instance
     instance.stop()
 
@@ -391,7 +391,7 @@ def end(space, job):
 
 
 def test_killed_again_and_again(make_gate, sample):
-    fine = Client(make_gate(fsync="on", import__slice_rows=500, worker__lease_s=5, worker__reap_s=1))
+    fine = Client(make_gate(fsync="on", import__slice_rows=1000, worker__lease_s=5, worker__reap_s=1))
     before, state = large(fine, sample)
     job, wrote = state["id"], state["counts"]["inserted"] + state["counts"]["updated"]
     fine.call(job, "undo")
