@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 256 };
+enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 512 };
 
 struct pg_options {
 	const char *conninfo;

@@ -6,6 +6,7 @@
 
 #include "core/base/buf.h"
 #include "core/schema/statements.h"
+#include "core/schema/undo_statements.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -44,6 +45,8 @@ static const struct {
 	{schema_sql_gone, offsetof(struct schema_target, gone_sql)},
 	{schema_sql_analyze, offsetof(struct schema_target, analyze_sql)},
 	{schema_sql_records, offsetof(struct schema_target, records_sql)},
+	{schema_sql_undo_remove, offsetof(struct schema_target, undo_remove_sql)},
+	{schema_sql_undo_keep, offsetof(struct schema_target, undo_keep_sql)},
 };
 
 static enum err add_target(struct arena *arena, struct schema_catalog *catalog, const struct schema_app *app, const struct schema_table *table)
@@ -65,6 +68,8 @@ static enum err add_target(struct arena *arena, struct schema_catalog *catalog, 
 		err = keep(arena, &sql, &target->assignee_sql);
 	if (!err && schema_sql_people(app, table, &sql) == OK)
 		err = keep(arena, &sql, &target->people_sql);
+	if (!err && schema_sql_undo_restore(app, table, &sql) == OK)
+		err = keep(arena, &sql, &target->undo_restore_sql);
 	for (size_t key = 0; !err && key < table->import->key_count; key++) {
 		err = schema_sql_match(app, table, key, &sql);
 		if (!err)

@@ -10,7 +10,8 @@
 enum { CATALOG_APPS_MAX = 16, CATALOG_TARGETS_MAX = 16 };
 
 /* Places of a target's statements on a connection (pg_query_generated). */
-enum schema_slot_kind { SLOT_INSERT, SLOT_UPDATE, SLOT_GONE, SLOT_ANALYZE, SLOT_RECORDS, SLOT_ASSIGNEE, SLOT_PEOPLE, SLOT_MATCH, SLOT_COUNT = SLOT_MATCH + SCHEMA_KEYS_MAX };
+enum schema_slot_kind { SLOT_INSERT, SLOT_UPDATE, SLOT_GONE, SLOT_ANALYZE, SLOT_RECORDS, SLOT_ASSIGNEE, SLOT_PEOPLE, SLOT_UNDO_REMOVE, SLOT_UNDO_RESTORE,
+                        SLOT_UNDO_KEEP, SLOT_MATCH, SLOT_COUNT = SLOT_MATCH + SCHEMA_KEYS_MAX };
 
 struct schema_target {
 	unsigned number;
@@ -23,6 +24,8 @@ struct schema_target {
 	const char *records_sql;
 	const char *assignee_sql;                /* NULL: nobody to assign to */
 	const char *people_sql;                  /* likewise */
+	const char *undo_remove_sql, *undo_keep_sql;
+	const char *undo_restore_sql;            /* NULL: no history to restore from */
 	const char *match_sql[SCHEMA_KEYS_MAX];  /* per dedupe key */
 };
 

@@ -31,6 +31,7 @@ enum err import_target_xlsx(struct request *request, struct response *response);
 enum err import_put_mapping(struct request *request, struct response *response);
 enum err import_parse(struct request *request, struct response *response);
 enum err import_commit(struct request *request, struct response *response);
+enum err import_undo(struct request *request, struct response *response);
 enum err import_cancel(struct request *request, struct response *response);
 enum err import_retry(struct request *request, struct response *response);
 enum err import_delete(struct request *request, struct response *response);

@@ -1,7 +1,7 @@
 /*
  * import.commit: valid rows become records. First the plan: who is a duplicate, and what is to become of them, decided in
  * sets and kept, so that a resumed commit decides nothing anew. Then lanes: large imports are written by several processes
- * (commit_lane.c). Then the ledger. Ends in `completed`.
+ * (lanes.c), slice by slice (commit_lane.c). Then the ledger. Ends in `completed`.
  * One commit per space runs at a time (the queue's serial key), so two commits cannot make duplicates of each other.
  * Must never say `completed` while the rows do not add up.
  */
@@ -11,13 +11,7 @@
 #include "handlers/import/assignees.h"
 #include "handlers/import/commit_lane.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum { LANE_ROWS_MIN = 20000, SLICE_ARENA = 4 << 20 };
+enum { SLICE_ARENA = 4 << 20 };
 
 static enum err plan_lanes(struct commit *commit)
 {
@@ -92,57 +86,6 @@ static enum err renew_plan(struct commit *commit)
 	return err ? err : pg_commit(pg);
 }
 
-/* A lane in a process of its own: own connection, own memory, dies with us. Its result is its exit status. */
-static pid_t start_lane(struct commit *commit, const struct lane *lane)
-{
-	pid_t parent = getpid(), pid = fork();
-	if (pid != 0)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(ERR_IO);
-	struct pg_options options = commit->worker->pg.options;
-	/* The parent's connection is left as it is: closing it here would end it there. */
-	pg_init(&commit->worker->pg, &options);
-	enum err err = commit_lane(commit, lane);
-	pg_close(&commit->worker->pg);
-	_exit((int)err);
-}
-
-static enum err wait_for_lane(pid_t pid)
-{
-	int status;
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return ERR_IO;
-	return (enum err)WEXITSTATUS(status);
-}
-
-/* All lanes but the first run beside us. The first failure counts; a lane that was cancelled has just stopped. */
-static enum err commit_lanes(struct commit *commit)
-{
-	struct lane lanes[LANES_MAX];
-	pid_t pids[LANES_MAX] = {0};
-	struct pg_rows rows;
-	enum err err = pg_query(&commit->worker->pg, commit->arena, STMT_IMPORT_LANES, PG_VALUES(commit->work->no), &rows);
-	if (err)
-		return err;
-	int count = rows.count < LANES_MAX ? rows.count : LANES_MAX;
-	for (int i = 0; i < count; i++)
-		lanes[i] = (struct lane){pg_i64(&rows, i, 0), pg_i64(&rows, i, 1), pg_i64(&rows, i, 2), pg_i64(&rows, i, 3)};
-	for (int i = 1; i < count; i++)
-		pids[i] = start_lane(commit, &lanes[i]);
-	if (count)
-		err = commit_lane(commit, &lanes[0]);
-	for (int i = 1; i < count; i++) {
-		/* The signal that stopped us was for this process alone. */
-		if (pids[i] > 0 && (err || jobs_stopping()))
-			kill(pids[i], SIGTERM);
-		enum err other = wait_for_lane(pids[i]);
-		err = err ? err : other;
-	}
-	return err;
-}
-
 /* Rows counted one by one against what reader and slices counted: columns 0 to 5 and 6 to 11 of import_ledger. */
 static enum err check_ledger(struct commit *commit, int64_t *ret_failed)
 {
@@ -190,6 +133,21 @@ static enum err complete(struct commit *commit)
 	return err ? err : pg_commit(pg);
 }
 
+static enum err write_lanes(struct commit *commit)
+{
+	struct lanes lanes = {
+	    .worker = commit->worker,
+	    .arena = commit->arena,
+	    .slice = &commit->slice,
+	    .job = commit->job,
+	    .work = commit->work,
+	    .refused_max = COMMIT_REFUSED_MAX,
+	    .write = commit_slice,
+	    .context = commit,
+	};
+	return lanes_run(&lanes);
+}
+
 static enum err run(struct commit *commit)
 {
 	const struct import_work *work = commit->work;
@@ -199,7 +157,7 @@ static enum err run(struct commit *commit)
 	else if (!err && !commit->plan.create)
 		err = renew_plan(commit);
 	if (!err)
-		err = commit_lanes(commit);
+		err = write_lanes(commit);
 	if (err == ERR_LIMITED)
 		return job_refuse(commit->job, "too_many_refused");
 	if (!err) /* a cancel that only another lane has seen */

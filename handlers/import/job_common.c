@@ -1,5 +1,6 @@
 /*
- * Shared steps of the import jobs. Called by job_inspect.c, job_parse.c, job_commit.c.
+ * Shared steps of the import jobs. Called by job_inspect.c, job_parse.c, job_commit.c,
+ * job_undo.c.
  * Must never open the file of an import anywhere but here, nor parse it in this process.
  */
 #include "handlers/import/job_common.h"
@@ -154,6 +155,7 @@ const struct job_kind import_job_kinds[] = {
     {"import.parse", import_parse_run, on_dead},
     {"import.commit", import_commit_run, on_dead},
     {"import.review", import_review_run, NULL},
+    {"import.undo", import_undo_run, on_dead},
     {"import.remove", import_remove_run, NULL},
     {"import.retention", import_retention_run, NULL},
 };

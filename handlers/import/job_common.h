@@ -68,6 +68,7 @@ enum err import_inspect_run(struct worker *worker, struct arena *arena, struct j
 enum err import_parse_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_commit_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_review_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err import_undo_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_remove_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err import_retention_run(struct worker *worker, struct arena *arena, struct job *job);
 

@@ -1,5 +1,5 @@
 /*
- * Changing imports: mapping, parse, commit, cancel, retry, delete, error report. Each runs in the transaction of its
+ * Changing imports: mapping, parse, commit, undo, cancel, retry, delete, error report. Each runs in the transaction of its
  * request: row lock, check of the state, change, queue. Must never do a worker's work.
  */
 #include "core/base/clock.h"
@@ -149,6 +149,23 @@ enum err import_commit(struct request *request, struct response *response)
 	return err ? err : import_answer(request, response, id, 202);
 }
 
+/* Only what is completed; what a failed or cancelled commit has written stays, unless it is retried first. */
+enum err import_undo(struct request *request, struct response *response)
+{
+	const char *id;
+	struct pg_rows rows;
+	enum err err;
+	if (!lock(request, response, &id, &rows, &err))
+		return err;
+	if (!text_equal(pg_text(&rows, 0, LOCK_STATUS), "completed"))
+		return refuse_with(response, PROBLEM_WRONG_STATE, "state", pg_text(&rows, 0, LOCK_STATUS));
+	const char *no = pg_text(&rows, 0, LOCK_NO);
+	err = pg_query(&request->gate->pg, request->arena, STMT_UNDO_ASK, PG_VALUES(no), NULL);
+	if (!err)
+		err = queue(request, no, "undoing", "import.undo");
+	return err ? err : import_answer(request, response, id, 202);
+}
+
 /*
  * A job in a worker's hands is stopped by the worker at its next batch; anything else ends here and now. The job is locked
  * before the import, as everywhere: we wait for a batch that is just ending, and see what it made of the import.
@@ -191,6 +208,7 @@ enum err import_retry(struct request *request, struct response *response)
 	} resumes[] = {
 	    {"pending", "inspecting", "import.inspect"}, {"inspecting", "inspecting", "import.inspect"}, {"queued", "queued", "import.parse"},
 	    {"parsing", "queued", "import.parse"},       {"importing", "importing", "import.commit"},
+	    {"undoing", "undoing", "import.undo"},
 	};
 	const char *id;
 	struct pg_rows rows;
@@ -215,7 +233,7 @@ enum err import_retry(struct request *request, struct response *response)
 /* The import is gone at once; its rows, file and report follow in the background. Imported records stay. */
 enum err import_delete(struct request *request, struct response *response)
 {
-	static const char *const busy[] = {"pending", "inspecting", "queued", "parsing", "importing", NULL};
+	static const char *const busy[] = {"pending", "inspecting", "queued", "parsing", "importing", "undoing", NULL};
 	struct pg *pg = &request->gate->pg;
 	const char *id;
 	struct pg_rows rows;

@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/api/import/jobs/{id}/commit", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_commit},
     {METHOD_POST, "/api/import/jobs/{id}/cancel", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_cancel},
     {METHOD_POST, "/api/import/jobs/{id}/retry", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_retry},
+    {METHOD_POST, "/api/import/jobs/{id}/undo", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_undo},
     {METHOD_POST, "/api/import/jobs/{id}/error-report", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_TRANSACTION, import_error_report},
     {METHOD_POST, "/api/import/parse", GUARD_QUEUE, ROUTE_JSON | ROUTE_TRANSACTION, import_call_parse},
     {METHOD_POST, "/api/import/commit", GUARD_QUEUE, ROUTE_JSON | ROUTE_TRANSACTION, import_call_commit},

@@ -3,6 +3,7 @@
  * The columns of a row are those of the statement import_rows.
  */
 #include "handlers/import/check_codes.h"
+#include "handlers/import/failures.h"
 #include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/rows.h"
@@ -44,6 +45,21 @@ static const char *action_name(const struct pg_rows *rows, int row)
 	return action >= 0 && action < 8 ? names[action] : "import";
 }
 
+/* What an undo made of the row, or null: {result, reason, message}. */
+static void put_undo(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row)
+{
+	const char *result = pg_text(rows, row, 11), *reason = pg_text(rows, row, 12);
+	if (!result) {
+		json_put_null(w, "undo");
+		return;
+	}
+	json_object_open(w, "undo");
+	json_put_text(w, "result", result);
+	json_put_text(w, "reason", reason);
+	json_put_text(w, "message", reason ? import_failure_sentence(reason, request->language) : NULL);
+	json_object_close(w);
+}
+
 enum err import_put_row_members(struct json_writer *w, struct request *request, const struct schema_table *table, const struct pg_rows *rows, int row)
 {
 	json_t *values = NULL, *issues = NULL;
@@ -69,6 +85,7 @@ enum err import_put_row_members(struct json_writer *w, struct request *request, 
 	json_put_text(w, "reason", pg_text(rows, row, 6));
 	if (pg_text(rows, row, 9))
 		json_put_i64(w, "duplicateOf", pg_i64(rows, row, 9));
+	put_undo(w, request, rows, row);
 	json_put_text(w, "decision", import_decision_name(pg_i64(rows, row, 10)));
 	return OK;
 }
@@ -83,7 +100,7 @@ static enum err put_row(struct json_writer *w, struct request *request, const st
 
 static bool known_state(const char *state)
 {
-	static const char *const states[] = {"valid", "invalid", "duplicate", "skipped", "updated", "failed", "cancelled"};
+	static const char *const states[] = {"valid", "invalid", "duplicate", "skipped", "updated", "failed", "cancelled", "reversed", "kept", "errored"};
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (text_equal(states[i], state))
 			return true;
@@ -101,17 +118,16 @@ enum err import_rows(struct request *request, struct response *response)
 	if (!id || !query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !query_i64(response, "cursor", 0, 0, INT32_MAX, &cursor))
 		return OK;
 	if (state && !known_state(state))
-		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed or cancelled");
+		return refuse_field(response, PROBLEM_INVALID_FIELD, "state", "valid, invalid, duplicate, skipped, updated, failed, cancelled, reversed, kept or errored");
 	enum err err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_FIND, PG_VALUES(id), &job);
 	if (err || job.count == 0)
 		return err ? err : refuse(response, PROBLEM_NOT_FOUND);
 	const struct schema_target *target = catalog_target(&request->gate->catalog, pg_text(&job, 0, 1));
 	if (!target)
 		return ERR_BUG;
-	bool stopped = text_equal(pg_text(&job, 0, 2), "cancelled") || text_equal(pg_text(&job, 0, 2), "failed");
 	err = pg_call(pg, request->arena, &request->scope, STMT_IMPORT_ROWS,
 	              PG_VALUES(pg_text(&job, 0, 0), state, pg_number(request->arena, cursor), pg_number(request->arena, limit + 1),
-	                        stopped ? "true" : "false"),
+	                        pg_text(&job, 0, 2), pg_text(&job, 0, 3)),
 	              &rows);
 	if (err)
 		return err;
@@ -130,7 +146,7 @@ enum err import_row_answer(struct request *request, struct response *response, c
 {
 	struct pg_rows rows;
 	enum err err = pg_query(&request->gate->pg, request->arena, STMT_IMPORT_ROWS,
-	                        PG_VALUES(no, NULL, pg_number(request->arena, row - 1), "1", "false"), &rows);
+	                        PG_VALUES(no, NULL, pg_number(request->arena, row - 1), "1", "false", "false"), &rows);
 	if (err)
 		return err;
 	if (rows.count == 0 || pg_i64(&rows, 0, 0) != row)

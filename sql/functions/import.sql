@@ -17,7 +17,7 @@ BEGIN
 	    error_code = CASE WHEN p_status = 'failed' THEN error_code END,
 	    queue_job = CASE WHEN p_status IN ('failed', 'cancelled', 'completed', 'mapping', 'ready', 'undone') THEN NULL ELSE queue_job END,
 	    completed_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled', 'undone') THEN now() END,
-	    phase_ended_at = CASE WHEN p_status IN ('ready', 'completed', 'failed', 'cancelled') THEN now() END
+	    phase_ended_at = CASE WHEN p_status IN ('ready', 'completed', 'failed', 'cancelled', 'undone') THEN now() END
 	WHERE no = p_no;
 END $$;
 
@@ -33,7 +33,7 @@ BEGIN
 	END IF;
 	SELECT * INTO job FROM tidegate.import_job WHERE no = p_no;
 	new_id := tidegate.job_enqueue(p_kind, jsonb_build_object('no', p_no, 'id', job.id), job.space, p_no::text,
-		CASE p_kind WHEN 'import.commit' THEN 'import.commit:' || job.space ELSE 'import:' || p_no END);
+		CASE WHEN p_kind IN ('import.commit', 'import.undo') THEN 'import.commit:' || job.space ELSE 'import:' || p_no END);
 	IF new_id IS NULL THEN
 		RAISE EXCEPTION 'import % has a live job', p_no USING ERRCODE = 'TG409';
 	END IF;
@@ -48,6 +48,7 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tid
 BEGIN
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'import_row_' || p_no);
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'import_outcome_' || p_no);
+	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'import_undo_' || p_no);
 END $$;
 
 CREATE OR REPLACE FUNCTION tidegate.import_partitions_create(p_no bigint)
@@ -144,9 +145,9 @@ BEGIN
 		PERFORM tidegate.import_move_to(p_no, p_status);
 	END IF;
 	UPDATE tidegate.import_job
-	SET started_at = coalesce(started_at, now()), phase_started_at = clock_timestamp(), phase_ended_at = NULL, phase_base = CASE p_status
-	      WHEN 'parsing' THEN rows_total WHEN 'importing' THEN phase_done ELSE 0 END,
-	    phase_done = CASE p_status WHEN 'parsing' THEN rows_total WHEN 'importing' THEN phase_done ELSE 0 END,
+	SET started_at = coalesce(started_at, now()), phase_started_at = clock_timestamp(), phase_ended_at = NULL,
+	    phase_base = CASE WHEN p_status = 'parsing' THEN rows_total WHEN p_status IN ('importing', 'undoing') THEN phase_done ELSE 0 END,
+	    phase_done = CASE WHEN p_status = 'parsing' THEN rows_total WHEN p_status IN ('importing', 'undoing') THEN phase_done ELSE 0 END,
 	    phase_total = CASE p_status WHEN 'parsing' THEN greatest(rows_estimated, rows_total) ELSE rows_total END
 	WHERE no = p_no;
 	RETURN QUERY SELECT * FROM tidegate.import_job WHERE no = p_no;

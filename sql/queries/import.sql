@@ -5,9 +5,10 @@
 SELECT pg_advisory_xact_lock(hashtextextended(current_setting('tidegate.space') || ':' || $1, 0));
 
 -- name: import_same_file
--- The newest import of this file that was completed or is under way. Relies on import_job_hash_idx.
+-- The newest import of this file that was completed or is under way; its records are there as long as an undo has not
+-- ended. Relies on import_job_hash_idx.
 SELECT id FROM tidegate.import_job
-WHERE space = current_setting('tidegate.space') AND file_hash = $1 AND status NOT IN ('failed', 'cancelled', 'undone')
+WHERE space = current_setting('tidegate.space') AND file_hash = $1 AND (status NOT IN ('failed', 'cancelled', 'undone') OR failed_in = 'undoing')
 ORDER BY created_at DESC LIMIT 1;
 
 -- name: import_create
@@ -20,13 +21,13 @@ SELECT tidegate.import_queue($1::bigint, $2, $3);
 
 -- name: import_get
 -- The whole job as clients see it: aliases are the contract. Primary key.
-SELECT id, no AS _no, status, CASE WHEN status IN ('inspecting', 'parsing', 'importing') THEN status ELSE failed_in END AS phase, target,
+SELECT id, no AS _no, status, CASE WHEN status IN ('inspecting', 'parsing', 'importing', 'undoing') THEN status ELSE failed_in END AS phase, target,
        file_name AS "fileName", file_size AS "fileSize", file_hash AS "fileHash", object_key AS "objectKey", format, encoding, delimiter, sheets, sheet,
        header_row AS "headerRow", columns,
        rows_total AS "counts.total", rows_valid AS "counts.valid", rows_invalid AS "counts.invalid",
        rows_duplicate_in_file AS "counts.duplicateInFile", rows_duplicate_in_database AS "counts.duplicateInDatabase",
        rows_inserted AS "counts.inserted", rows_updated AS "counts.updated", rows_skipped AS "counts.skipped", rows_failed AS "counts.failed",
-       rows_cancelled AS "counts.cancelled",
+       rows_cancelled AS "counts.cancelled", rows_reversed AS "counts.reversed", rows_kept AS "counts.kept", rows_errored AS "counts.errored",
        phase_done AS "progress.done", phase_total AS "progress.total",
        CASE WHEN phase_total > 0 THEN least(100, phase_done * 100 / phase_total) ELSE 0 END AS "progress.percent",
        coalesce(round((phase_done - phase_base) / nullif(extract(epoch FROM coalesce(phase_ended_at, clock_timestamp()) - phase_started_at), 0)), 0)::bigint
@@ -48,6 +49,7 @@ FROM tidegate.import_job j WHERE id = $1::uuid;
 SELECT id, status, target, file_name AS "fileName", file_size AS "fileSize", file_hash AS "fileHash", rows_total AS "counts.total",
        rows_valid AS "counts.valid", rows_invalid AS "counts.invalid", rows_inserted AS "counts.inserted", rows_updated AS "counts.updated",
        rows_skipped AS "counts.skipped", rows_failed AS "counts.failed",
+       rows_reversed AS "counts.reversed", rows_kept AS "counts.kept", rows_errored AS "counts.errored",
        created_by AS "createdBy", created_at AS "createdAt", started_at AS "startedAt", completed_at AS "completedAt", error_code AS _error,
        (extract(epoch FROM created_at) * 1000000)::bigint AS _cursor
 FROM tidegate.import_job
@@ -56,8 +58,8 @@ WHERE space = current_setting('tidegate.space') AND ($1::text IS NULL OR status 
 ORDER BY created_at DESC, id DESC LIMIT $5::int;
 
 -- name: import_find
--- What listing the rows of a job needs; no lock. Primary key.
-SELECT no, target, status FROM tidegate.import_job WHERE id = $1::uuid;
+-- What listing the rows of a job needs; no lock. Has its commit been stopped, and has an undo begun? Primary key.
+SELECT no, target, status IN ('failed', 'cancelled') AND failed_in IS DISTINCT FROM 'undoing', undo_planned FROM tidegate.import_job WHERE id = $1::uuid;
 
 -- name: import_queue_job
 SELECT queue_job FROM tidegate.import_job WHERE id = $1::uuid;
@@ -143,21 +145,28 @@ SELECT fresh, space, created_by FROM tidegate.signed_call_enter($1, $2::bigint, 
 
 -- name: import_rows
 -- A page of rows, keyset on row_no: the partition's primary key. $2 state: valid, invalid, duplicate, skipped, updated, failed,
--- cancelled, or null for all. $4 one more than the page, which also ends after 4 MB of text. $5: the commit was stopped, so
--- valid rows that no lane has reached are cancelled. _found: rows there are for the page, before the limit of bytes.
+-- cancelled, reversed, kept, errored, or null for all. $4 one more than the page, which also ends after 4 MB of text. $5: the
+-- commit was stopped, so valid rows that no lane has reached are cancelled. $6: an undo has begun; what it wrote and reached
+-- is reversed where nothing else is noted. _found: rows there are for the page, before the limit of bytes.
 SELECT row_no AS "rowNumber", to_json(cells) AS raw, to_json(vals) AS _vals, to_json(issues) AS _issues, state AS _state, action AS _action,
-       reason AS _reason, unreached AS _unreached, found AS _found, first_row AS _first, decision AS _decision
+       reason AS _reason, unreached AS _unreached, found AS _found, first_row AS _first, decision AS _decision, undo AS _undo,
+       undo_reason AS _undo_reason
 FROM (SELECT p.*, count(*) OVER () AS found,
              sum(octet_length(cells::text) + octet_length(vals::text)) OVER (ORDER BY row_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM (SELECT r.row_no, r.cells, r.vals, r.issues, r.state, r.decision, o.action, o.reason, o.first_row, x.unreached
+      FROM (SELECT r.row_no, r.cells, r.vals, r.issues, r.state, r.decision, o.action, o.reason, o.first_row, x.unreached, x.undo,
+                   u.reason AS undo_reason
             FROM tidegate.import_row_of_space r LEFT JOIN tidegate.import_outcome_of_space o ON o.job_no = r.job_no AND o.row_no = r.row_no
-                 CROSS JOIN LATERAL (SELECT $5::boolean AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
-                   WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS unreached) x
+                 LEFT JOIN tidegate.import_undo_of_space u ON $6::boolean AND u.job_no = r.job_no AND u.row_no = r.row_no
+                 CROSS JOIN LATERAL (SELECT ($5::boolean OR $6::boolean) AND r.state = 1 AND EXISTS (SELECT FROM tidegate.import_lane l
+                   WHERE l.job_no = $1::bigint AND r.row_no > l.done_to AND r.row_no <= l.last_row) AS ahead) y
+                 CROSS JOIN LATERAL (SELECT $5::boolean AND y.ahead AS unreached, CASE WHEN u.result = 1 THEN 'kept' WHEN u.result = 2 THEN 'errored'
+                   WHEN $6::boolean AND r.state = 1 AND coalesce(o.action, 2) = 2 AND NOT y.ahead THEN 'reversed' END AS undo) x
             WHERE r.job_no = $1::bigint AND r.row_no > $3::int
               AND CASE $2::text WHEN 'valid' THEN r.state = 1 WHEN 'invalid' THEN r.state = 2
                   WHEN 'duplicate' THEN o.reason IN ('duplicate_in_file', 'duplicate_in_database')
                   WHEN 'skipped' THEN o.action = 3 AND NOT x.unreached WHEN 'updated' THEN o.action = 2 AND NOT x.unreached
-                  WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN x.unreached ELSE true END
+                  WHEN 'failed' THEN o.action = 5 WHEN 'cancelled' THEN x.unreached
+                  WHEN 'reversed' THEN x.undo = 'reversed' WHEN 'kept' THEN x.undo = 'kept' WHEN 'errored' THEN x.undo = 'errored' ELSE true END
             ORDER BY r.row_no LIMIT $4::int) p) q
 WHERE before IS NULL OR before < 4194304 ORDER BY row_no;
 

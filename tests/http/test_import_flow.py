@@ -582,10 +582,10 @@ def test_delete_takes_rows_file_and_report_and_leaves_leads(space):
 
 # ---------------------------------------------------------------------------------------------------------------- wrong state
 
-STATES = ["pending", "inspecting", "mapping", "queued", "parsing", "ready", "importing", "completed", "failed", "cancelled", "undone"]
+STATES = ["pending", "inspecting", "mapping", "queued", "parsing", "ready", "importing", "completed", "failed", "cancelled", "undoing", "undone"]
 ALLOWED = {("PUT", "mapping"): {"mapping", "ready"}, ("POST", "parse"): {"mapping", "ready"}, ("POST", "commit"): {"ready"},
            ("POST", "cancel"): set(STATES) - {"completed", "failed", "cancelled", "undone"}, ("POST", "retry"): {"failed", "cancelled"},
-           ("DELETE", ""): set(STATES) - {"pending", "inspecting", "queued", "parsing", "importing"}}
+           ("DELETE", ""): set(STATES) - {"pending", "inspecting", "queued", "parsing", "importing", "undoing"}, ("POST", "undo"): {"completed"}}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -599,7 +599,3 @@ def test_calls_in_the_wrong_state_are_409_and_change_nothing(space, state):
         problem = space.refused(job, what, 409, "wrong_state", method, {} if method != "DELETE" else None)
         assert problem["state"] == state, f"expected the state {state} to be named, got {problem}"
         assert space.gate.sql("SELECT j::text FROM tidegate.import_job j WHERE id = %s", job) == row, f"expected {method} {what} to change nothing"
-
-
-def test_undo_is_not_there_yet(space):
-    expect_problem(space.api("POST", f"{JOBS}/{space.inspected(people(1))['id']}/undo", json={}), 404, "not_found")

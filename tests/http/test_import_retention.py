@@ -88,7 +88,7 @@ def test_a_young_one_stays(space, gate, how):
 
 def test_what_has_not_ended_stays_whatever_its_age(space, gate):
     old = {"mapping": space.inspected(people(2, 10))["id"], "ready": space.parsed(people(2, 20))["id"]}
-    for status in ("pending", "inspecting", "queued", "parsing", "importing"):
+    for status in ("pending", "inspecting", "queued", "parsing", "importing", "undoing"):
         old[status] = space.parsed(people(2, 30 + len(old) * 10))["id"]
         gate.sql("UPDATE tidegate.import_job SET status = %s WHERE id = %s", status, old[status])
     for job in old.values():

@@ -143,9 +143,35 @@ class Space:
                       "count(DISTINCT lead_id) FROM crm.lead_history WHERE job_id = %s AND space = %s", job, self.name)[0]
         wanted = (counts["inserted"], counts["updated"]) + (counts["inserted"] + counts["updated"],) * 2
         assert history == wanted, f"expected imported, updated, all, leads {wanted} in the history, got {history}"
-        loose = sql("SELECT count(*) FROM crm.lead l WHERE import_job_id = %s AND NOT EXISTS "
-                    "(SELECT FROM tidegate.import_row r WHERE r.job_no = %s AND r.row_id = l.id AND r.state = 1)", job, number)[0][0]
+        loose = sql("SELECT count(*) FROM (SELECT id FROM crm.lead WHERE import_job_id = %s "
+                    "EXCEPT SELECT row_id FROM tidegate.import_row WHERE job_no = %s AND state = 1) l", job, number)[0][0]
         assert loose == 0, f"expected every lead to stand for a valid row, got {loose} without"
+        return state
+
+    def undo(self, job):
+        """Takes an import back; what it is then, its ledger checked."""
+        self.call(job, "undo")
+        self.wait(job, "undone")
+        return self.undone(job)
+
+    def undone(self, job):
+        """Every record that the import wrote in exactly one place, all of its history kept, and the rows that say what became of them. Returns the import."""
+        sql, state = self.gate.sql, self.get(job)
+        counts, number = state["counts"], self.number(job)
+        ended = {name: counts[name] for name in ("reversed", "kept", "errored")}
+        assert sum(ended.values()) == counts["inserted"] + counts["updated"], f"expected every record to end in one of three places, got {counts}"
+        assert counts["total"] == sum(counts[name] for name in ("inserted", "updated", "skipped", "invalid", "failed", "cancelled")), f"expected the ledger of the import to stay, got {counts}"
+        noted = sql("SELECT count(*) FILTER (WHERE result = 1), count(*) FILTER (WHERE result = 2), count(*) FROM tidegate.import_undo WHERE job_no = %s", number)[0]
+        assert noted == (counts["kept"], counts["errored"], counts["kept"] + counts["errored"]), f"expected the exceptions noted and no others, got {noted} for {counts}"
+        listed = {name: len(self.rows(job, name)) for name in ended}
+        assert listed == ended, f"expected as many rows listed as are counted, got {listed} for {ended}"
+        lines = sql("SELECT count(*) FILTER (WHERE event_type = 'imported'), count(*) FILTER (WHERE event_type = 'updated'), "
+                    "count(*) FILTER (WHERE event_type = 'import_undone') - count(DISTINCT lead_id) FILTER (WHERE event_type = 'import_undone') "
+                    "FROM crm.lead_history WHERE job_id = %s AND space = %s", job, self.name)[0]
+        assert lines == (counts["inserted"], counts["updated"], 0), f"expected all of the history to stay and at most one line of undo for a record, got {lines} for {counts}"
+        back = sql("SELECT count(*) FROM crm.lead_history h JOIN crm.lead l ON l.id = h.lead_id WHERE h.job_id = %s AND h.event_type = 'import_undone' "
+                   "AND l.import_job_id = %s", job, job)[0][0]
+        assert back == 0, f"expected no lead that this import made and that history calls taken back, got {back}"
         return state
 
     def report(self, job):
