@@ -215,15 +215,15 @@ static void update_assignments(struct buf *out, const struct schema_table *table
 }
 
 /*
- * Whatever order of joins the planner believes in, a scan of the target yields the records of the slice and no others:
- * IS TRUE keeps it from becoming one more join.
+ * Whatever the planner believes, a scan of the target reads the records of the slice and no others: a list of keys is an
+ * index condition. The caller switches nested loops off, under which the list would be gone through for every row.
  */
 static void planned_only(struct buf *out, const char *alias, const struct schema_column *id)
 {
-	buf_append_text(out, "\n    AND (");
+	buf_append_text(out, "\n    AND ");
 	qualified(out, alias, id);
-	buf_printf(out, " IN (SELECT p.target_id FROM tidegate.import_outcome AS p WHERE p.job_no = $1::bigint AND p.row_no "
-			"BETWEEN $2::integer AND $3::integer AND p.action = %d)) IS TRUE", SCHEMA_ACTION_UPDATE);
+	buf_printf(out, " = ANY (ARRAY(SELECT p.target_id FROM tidegate.import_outcome AS p WHERE p.job_no = $1::bigint AND p.row_no "
+			"BETWEEN $2::integer AND $3::integer AND p.action = %d))", SCHEMA_ACTION_UPDATE);
 }
 
 enum err schema_sql_update(const struct schema_app *app, const struct schema_table *table, struct buf *out)

@@ -30,13 +30,13 @@ RETURNS SETOF tidegate.job LANGUAGE sql SET search_path = pg_catalog, tidegate, 
 $$;
 
 -- Progress, heartbeat, fence and cancel check in one, inside every batch transaction. Raises TGLST when the lease is
--- somebody else's. True: somebody asked to cancel.
+-- somebody else's. True: somebody asked to cancel. The lease counts from the beat: its transaction may have begun long ago.
 CREATE OR REPLACE FUNCTION tidegate.job_beat(p_id bigint, p_token uuid, p_lease interval, p_progress jsonb)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	cancel boolean;
 BEGIN
-	UPDATE tidegate.job SET progress = coalesce(p_progress, progress), lease_until = now() + p_lease, updated_at = now()
+	UPDATE tidegate.job SET progress = coalesce(p_progress, progress), lease_until = clock_timestamp() + p_lease, updated_at = now()
 	WHERE id = p_id AND token = p_token AND state = 'running' RETURNING cancel_requested INTO cancel;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the lease of job % is lost', p_id USING ERRCODE = 'TGLST';

@@ -420,9 +420,9 @@ WITH r AS (SELECT count(*) AS n, count(*) FILTER (WHERE state = 1) AS valid FROM
 SELECT r.n, r.valid - o.n, o.updates, o.skips, r.n - r.valid, o.failures FROM r, o;
 
 -- name: import_by_index
--- Everything in a slice is found by primary key. A planner that takes a growing table for a small one would read all of it
--- for every row instead, for minutes.
-SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
+-- Everything in a slice is found by primary key, stored records by a list of keys (schema_sql_update). A planner that takes a
+-- growing table for a small one would read all of it for every slice or every row instead, for minutes.
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: import_slice_end
 -- Last row of the next slice of $4 rows after row $2 and up to row $3; null: none is left.

@@ -17,8 +17,8 @@ UPDATE tidegate.import_job SET undo_planned = true WHERE no = $1::bigint;
 
 -- name: undo_by_index
 -- Everything in a slice is found by primary key, as lists of keys that a scan takes as its condition (undo_statements.h). A planner
--- that takes a growing table for a small one would read all of it otherwise, once per slice.
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
+-- that takes a growing table for a small one would read all of it otherwise, once per slice. The images of a slice fit in memory.
+SELECT set_config('work_mem', '64MB', true), set_config('enable_seqscan', 'off', true), set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: undo_slice
 -- Of the rows of a slice: all, inserted, updated. Only valid rows have an outcome, and those without one were inserted.

@@ -6,6 +6,7 @@
  */
 #include "core/schema/ddl.h"
 #include "core/schema/statements.h"
+#include "core/schema/undo_statements.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,9 +56,14 @@ static void check_statements(const struct schema_app *app, const struct schema_t
 	check_text(schema_sql_insert(app, table, text), text);
 	check_text(schema_sql_update(app, table, text), text);
 	check_text(schema_sql_gone(app, table, text), text);
+	check_text(schema_sql_undo_remove(app, table, text), text);
+	check_text(schema_sql_undo_keep(app, table, text), text);
 	for (size_t k = 0; k < table->import->key_count; k++)
 		check_text(schema_sql_match(app, table, k, text), text);
 	enum err err = schema_sql_assignee(app, table, text);
+	if (err != ERR_INVALID)
+		check_text(err, text);
+	err = schema_sql_undo_restore(app, table, text);
 	if (err != ERR_INVALID)
 		check_text(err, text);
 }

@@ -2,6 +2,7 @@
 #include "core/schema/ddl.h"
 #include "core/schema/quote.h"
 #include "core/schema/statements.h"
+#include "core/schema/undo_statements.h"
 #include "tests/unit/tap.h"
 
 static struct arena arena;
@@ -102,6 +103,40 @@ static void test_statements(void)
 	buf_release(&sql);
 }
 
+static void test_undo_statements(void)
+{
+	const struct schema_table *lead = schema_table_of(app, "lead"), *profile = schema_table_of(app, "profile");
+	struct schema_import import = *lead->import;
+	struct schema_table plain = *lead;
+	struct buf sql;
+
+	buf_init(&sql, 1 << 16);
+	ok(schema_sql_undo_remove(app, lead, &sql) == OK, "remove");
+	has(buf_text(&sql), "t.\"email\" IS NOT DISTINCT FROM r.vals[4]");
+	has(buf_text(&sql), "(r.vals[12] IS NULL OR t.\"status\" = r.vals[12])");
+	has(buf_text(&sql), "t.\"updated_at\" <= greatest(r.vals[17]::timestamp with time zone, max(h.\"created_at\")");
+	has(buf_text(&sql), "AND t.\"deleted_at\" IS NULL");
+	ok(strstr(buf_text(&sql), "t.\"assigned_to\"") == NULL && strstr(buf_text(&sql), "t.\"created_at\"") == NULL, "what the commit chose is no edit");
+	buf_clear(&sql);
+	ok(schema_sql_undo_restore(app, lead, &sql) == OK, "restore");
+	has(buf_text(&sql), "\"email\" = CASE WHEN (p.was).\"email\" IS DISTINCT FROM (p.made).\"email\" THEN (p.was).\"email\" ELSE t.\"email\" END");
+	has(buf_text(&sql), "\"updated_at\" = now()");
+	ok(strstr(buf_text(&sql), "\"created_at\" = ") == NULL, "a creation date was not written");
+	buf_clear(&sql);
+	ok(schema_sql_undo_keep(app, lead, &sql) == OK, "keep");
+	has(buf_text(&sql), "'edited_since'");
+	buf_clear(&sql);
+	import.history = NULL;
+	plain.import = &import;
+	ok(schema_sql_undo_remove(app, &plain, &sql) == OK && strstr(buf_text(&sql), "lead_history") == NULL, "remove without a history");
+	buf_clear(&sql);
+	ok(schema_sql_undo_restore(app, &plain, &sql) == ERR_INVALID, "nothing to restore from without a history");
+	ok(schema_sql_undo_keep(app, &plain, &sql) == OK, "keep without a history");
+	has(buf_text(&sql), "SELECT w.row_no, w.updated AS image_gone");
+	ok(schema_sql_undo_remove(app, profile, &sql) == ERR_INVALID && schema_sql_undo_keep(app, profile, &sql) == ERR_INVALID, "no target");
+	buf_release(&sql);
+}
+
 int main(void)
 {
 	const char *why = NULL;
@@ -112,6 +147,7 @@ int main(void)
 		test_fingerprint();
 		test_expectation();
 		test_statements();
+		test_undo_statements();
 	}
 	arena_release(&arena);
 	return tap_done();
