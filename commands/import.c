@@ -23,7 +23,7 @@ struct importing {
 	const char *name; /* of the file, without its folder */
 	const char *id;
 	const char *commit;  /* body of the commit */
-	const json_t *job;   /* the last look; belongs to step */
+	json_t *job;         /* the last look; belongs to step */
 	const char *report;  /* file that was written, or NULL */
 	int64_t size;
 	int exit_status; /* why it stopped, when not by an answer of the server */
@@ -177,6 +177,26 @@ static bool save_report(struct importing *in, const char *status)
 	return wait_for(in, status, false);
 }
 
+/* What the commit would do, as the counts of the import. */
+static bool try_out(struct importing *in)
+{
+	json_t *job = NULL;
+	if (!call(in, "POST", "/commit", in->commit, &job))
+		return false;
+	for (;;) {
+		if (!look(in, &job))
+			return false;
+		const json_t *preview = json_object_get(job, "preview"), *error = json_object_get(job, "previewError");
+		if (json_is_object(error))
+			return stop(in, EXIT_REFUSED, json_text(error, "code"), json_text(error, "message"));
+		if (json_is_object(preview)) {
+			in->job = job;
+			return json_object_update(json_object_get(job, "counts"), json_object_get(preview, "counts")) == 0;
+		}
+		clock_sleep_ms(POLL_MAX_MS);
+	}
+}
+
 static bool run(struct importing *in, int fd)
 {
 	const char *key = NULL;
@@ -185,8 +205,10 @@ static bool run(struct importing *in, int fd)
 		return false;
 	if (!call(in, "POST", "/parse", "{}", &answer) || !wait_for(in, "ready", false))
 		return false;
-	if (!in->options.wait && !save_report(in, "ready"))
+	if ((!in->options.wait || in->options.dry_run) && !save_report(in, "ready"))
 		return false;
+	if (in->options.dry_run)
+		return try_out(in);
 	if (!call(in, "POST", "/commit", in->commit, &answer))
 		return false;
 	in->job = answer;
@@ -194,13 +216,13 @@ static bool run(struct importing *in, int fd)
 	return !in->options.wait || (wait_for(in, "completed", false) && save_report(in, "completed"));
 }
 
-/* Refused because of what was asked: the same file must be welcome again. What was said already stays said. */
+/* Refused because of what was asked, or only tried out: the same file must be welcome again. What was said already stays said. */
 static void forget(struct importing *in)
 {
 	const struct api_client said = in->client;
 	json_t *answer = NULL;
-	bool asked_wrongly = in->exit_status == EXIT_USAGE || in->exit_status == EXIT_REFUSED || in->exit_status == EXIT_CANNOT_CREATE;
-	if (!in->id || in->committing || !asked_wrongly)
+	bool over = in->options.dry_run || in->exit_status == EXIT_USAGE || in->exit_status == EXIT_REFUSED || in->exit_status == EXIT_CANNOT_CREATE;
+	if (!in->id || in->committing || !over)
 		return;
 	(void)call(in, "DELETE", "", NULL, &answer);
 	in->client = said;
@@ -215,7 +237,7 @@ static struct import_end end_of(const struct importing *in, bool good)
 	struct import_end end = {.outcome = "internal", .exit_status = in->exit_status, .code = in->client.code, .sentence = in->client.trouble, .report = in->report};
 	if (good) {
 		bool partial = import_count(in->job, "invalid") + import_count(in->job, "failed") > 0;
-		end.outcome = !in->options.wait ? "queued" : partial ? "partial" : "complete";
+		end.outcome = in->options.dry_run ? "dry_run" : !in->options.wait ? "queued" : partial ? "partial" : "complete";
 		end.exit_status = in->options.wait && partial ? EXIT_PARTIAL : 0;
 		end.code = end.sentence = NULL;
 	}
@@ -231,12 +253,12 @@ static int finish(struct importing *in, bool good)
 {
 	if (!good && in->exit_status == 0)
 		in->exit_status = api_refused(&in->client) ? EXIT_REFUSED : EXIT_UNAVAILABLE;
-	forget(in);
 	struct import_end end = end_of(in, good);
 	import_progress_end(&in->progress, in->name, in->job, &end);
+	forget(in);
 	if (!good)
 		return complain(end.exit_status, "%s", end.sentence);
-	if (!in->options.json)
+	if (!in->options.json && !in->options.dry_run)
 		printf("  look at it: GET %s/api/import/jobs/%s\n", in->client.url, in->id);
 	return end.exit_status;
 }

@@ -33,6 +33,7 @@ static const char help[] =
     "  --key FIELD            by which duplicates are known, e.g. email; may be repeated. All keys of the target by default\n"
     "  --assign TO            none, single:USER, round_robin:USER,USER,… (in turn) or by_column:HEADING (whom that column names)\n"
     "  --allow-duplicate      take a file that was imported before\n"
+    "  --dry-run              say what would become of the rows, write nothing and leave nothing behind\n"
     "  --error-report FILE    write the rows that did not come in, with their reasons, to FILE (only when there are any)\n"
     "\n"
     "what is shown\n"
@@ -41,12 +42,12 @@ static const char help[] =
     "\n"
     "exit status\n"
     "  0   every row is in, or is a duplicate that was left out on purpose; with --no-wait: the last step is queued\n"
-    "  3   completed, but rows were left out: invalid, or refused by the database\n"
+    "  3   completed, but rows were left out: invalid, or refused by the database; with --dry-run: they would be\n"
     "  4   the import failed or was cancelled\n"
     "  64  wrong usage: option, file, field or heading; nothing was imported\n"
     "  65  the server refused; the sentence says why\n"
     "  69  the server could not be reached, or did not answer for a minute\n"
-    "  73  the error report could not be written; the rows are in, except with --no-wait, where nothing is\n";
+    "  73  the error report could not be written; the rows are in, except with --no-wait and --dry-run, where nothing is\n";
 
 void import_options_help(FILE *to)
 {
@@ -131,9 +132,10 @@ bool import_options_read(struct command *command, struct import_options *ret)
 		return false;
 	bool wait = option_flag(command, "--wait"), no_wait = option_flag(command, "--no-wait");
 	ret->json = option_flag(command, "--json");
+	ret->dry_run = option_flag(command, "--dry-run");
 	ret->wait = !no_wait;
-	if (wait && no_wait) {
-		complain(EXIT_USAGE, "--wait and --no-wait exclude each other.");
+	if (no_wait && (wait || ret->dry_run)) {
+		complain(EXIT_USAGE, "--no-wait excludes --wait and --dry-run.");
 		return false;
 	}
 	for (int i = 1; i < command->argc; i++)

@@ -27,7 +27,7 @@ struct import_options {
 	const char *keys[IMPORT_KEYS_MAX];
 	size_t key_count; /* 0: all keys of the target */
 	struct import_assignment assignment;
-	bool allow_duplicate, json, wait;
+	bool allow_duplicate, json, wait, dry_run;
 };
 
 /* Takes the options of `import` from its arguments. False after one sentence on standard error: the command ends with EXIT_USAGE. */

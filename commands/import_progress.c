@@ -53,7 +53,8 @@ void import_progress_upload(struct import_progress *progress, const char *name, 
 	struct buf line;
 	struct json_writer w;
 	if (progress->how != PROGRESS_JSON) {
-		fprintf(stderr, "uploading  %s (%lld bytes)%s", name, (long long)size, progress->how == PROGRESS_BAR ? "\033[K" : "\n");
+		fprintf(stderr, "%suploading  %s (%lld bytes)%s", progress->how == PROGRESS_BAR ? "" : "  ", name, (long long)size,
+		        progress->how == PROGRESS_BAR ? "\033[K" : "\n");
 		return;
 	}
 	open_line(&w, &line, "upload");
@@ -117,7 +118,7 @@ void import_progress_show(struct import_progress *progress, const json_t *job)
 		show_text(job);
 		fputs("   \033[K", stderr);
 	} else {
-		fprintf(stderr, "%-10s ", status);
+		fprintf(stderr, "  %-10s ", status);
 		show_text(job);
 		fputc('\n', stderr);
 	}
@@ -163,7 +164,7 @@ void import_progress_end(struct import_progress *progress, const char *name, con
 	if (end->sentence || !job)
 		return;
 	printf("%s: %lld rows in %.2f s (%.0f rows/s)%s\n", name, import_count(job, "total"), seconds, seconds > 0 ? (double)import_count(job, "total") / seconds : 0,
-	       text_equal(end->outcome, "queued") ? ", their import is queued" : "");
+	       text_equal(end->outcome, "queued") ? ", their import is queued" : text_equal(end->outcome, "dry_run") ? ", tried out: nothing was written" : "");
 	printf("  inserted %lld, updated %lld, skipped %lld, invalid %lld, failed %lld\n", import_count(job, "inserted"), import_count(job, "updated"),
 	       import_count(job, "skipped"), import_count(job, "invalid"), import_count(job, "failed"));
 	if (end->report)

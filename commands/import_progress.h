@@ -16,7 +16,7 @@ struct import_progress {
 
 /* How it ended, for the last line. */
 struct import_end {
-	const char *outcome; /* complete, partial, queued, failed, cancelled, refused, unreachable, misused, report_not_written, internal */
+	const char *outcome; /* complete, partial, queued, dry_run, failed, cancelled, refused, unreachable, misused, report_not_written, internal */
 	int exit_status;
 	const char *code, *sentence; /* of what went wrong, or NULL */
 	const char *report;          /* file with the rows left out, or NULL */

@@ -218,5 +218,7 @@ const char *import_commit_body(struct arena *arena, const json_t *columns, const
 		json_array_close(&w);
 	}
 	json_object_close(&w);
+	if (options->dry_run)
+		json_put_bool(&w, "dryRun", true);
 	return finish(arena, &w);
 }

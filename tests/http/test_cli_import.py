@@ -57,7 +57,7 @@ def test_all_rows_in(cli, space):
     head, counts, *_ = done.stdout.splitlines()
     assert head.startswith("leads.csv: 30 rows in ") and counts == "  inserted 30, updated 0, skipped 0, invalid 0, failed 0"
     assert "\r" not in done.stderr and "\033" not in done.stderr, f"expected plain lines in a pipe, got {done.stderr!r}"
-    assert any(line.startswith("completed ") for line in done.stderr.splitlines()), f"expected a line per step, got {done.stderr!r}"
+    assert any(line.startswith("  completed ") for line in done.stderr.splitlines()), f"expected a line per step, got {done.stderr!r}"
     assert len(space.leads()) == 30
 
 
@@ -130,7 +130,7 @@ def test_what_the_file_or_target_does_not_have(cli, space, options, said):
 
 
 @pytest.mark.parametrize("options", [["--map", "email"], ["--map", "=Mail"], ["--map", "email=A", "--map", "email=B"], ["--duplicates", "erase"], ["--assign", "lottery"],
-                                     ["--header-row", "x"], ["--wait", "--no-wait"], ["--nonsense"], ["second.csv"], ["--map"], ["--json", "--json"]])
+                                     ["--header-row", "x"], ["--wait", "--no-wait"], ["--dry-run", "--no-wait"], ["--nonsense"], ["second.csv"], ["--map"], ["--json", "--json"]])
 def test_wrong_options(cli, space, options):
     done = ended(cli(people(1), *options), USAGE)
     assert done.stderr.startswith("tidegate: ") and not done.stdout and not jobs(space)
@@ -228,6 +228,18 @@ def test_assignment_in_turn_and_by_column(cli, space):
         done = ended(cli(table(THREE), "--allow-duplicate", "--duplicates", "create", "--assign", f"by_column:{heading}", "--json"), COMPLETE)
         assert space.gate.sql("SELECT email, assigned_to FROM crm.lead WHERE import_job_id = %s ORDER BY email", done.summary["id"]) == [
             ("a@example.com", "vera"), ("b@example.com", "paul"), ("c@example.com", "vera")]
+
+
+def test_a_dry_run_says_what_would_be_and_leaves_nothing(cli, space):
+    space.add_lead(email="a@example.com")
+    data = table([["Email", "Nom"], ["a@example.com", "A"], ["b@example.com", "B"], ["nothing", "C"]])
+    done = ended(cli(data, "--dry-run", "--duplicates", "update", "--json", "--error-report", str(cli.folder / "out.csv")), PARTIAL)
+    counts = done.summary["counts"]
+    assert done.summary["outcome"] == "dry_run" and [counts[name] for name in ("total", "inserted", "updated", "skipped", "invalid")] == [3, 1, 1, 0, 1]
+    assert not jobs(space) and len(space.leads()) == 1 and (cli.folder / "out.csv").exists()
+    done = ended(cli(people(4), "--dry-run"), COMPLETE)
+    assert "nothing was written" in done.stdout and "inserted 4," in done.stdout and not jobs(space)
+    ended(cli(people(4)), COMPLETE)
 
 
 def test_an_unknown_user_is_refused_and_nothing_stays(cli, space):

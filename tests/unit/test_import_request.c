@@ -55,7 +55,8 @@ static void test_commit(void)
 	options.keys[0] = "email";
 	options.keys[1] = "phone";
 	options.key_count = 2;
-	is_text(import_commit_body(&arena, parsed(COLUMNS), &options), "{\"duplicates\":{\"strategy\":\"update\",\"fields\":[\"email\",\"phone\"]}}", "keys");
+	options.dry_run = true;
+	is_text(import_commit_body(&arena, parsed(COLUMNS), &options), "{\"duplicates\":{\"strategy\":\"update\",\"fields\":[\"email\",\"phone\"]},\"dryRun\":true}", "keys, tried out");
 }
 
 static void test_overrides(void)
