@@ -343,7 +343,7 @@ def misled(shared_misled_gate, request):
 
 
 # Sanitizers need an address space without limit and want to handle crashes themselves: not in the process that is to misbehave.
-QUIET = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_abort=0"
+QUIET = "UBSAN_OPTIONS= ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_abort=0"
 SANDBOX, PROTOCOL, BUSY = "reader_killed_by_sandbox", "reader_protocol_error", ("reader_cpu_limit", "reader_timeout")
 MISDEEDS = {
     "open_file": SANDBOX, "old_open": SANDBOX, "socket": SANDBOX, "fork": SANDBOX, "exec": SANDBOX, "kill_parent": SANDBOX, "kill": SANDBOX, "map_code": SANDBOX,
