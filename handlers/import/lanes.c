@@ -103,7 +103,7 @@ static enum err wait_for_lane(pid_t pid)
 /* All lanes but the first run beside us. The first failure counts; a lane that was cancelled has just stopped. */
 enum err lanes_run(struct lanes *lanes)
 {
-	struct lane list[LANES_MAX];
+	struct lane list[LANES_MAX] = {0};
 	pid_t pids[LANES_MAX] = {0};
 	struct pg_rows rows;
 	enum err err = pg_query(&lanes->worker->pg, lanes->arena, STMT_IMPORT_LANES, PG_VALUES(lanes->work->no), &rows);
@@ -114,7 +114,7 @@ enum err lanes_run(struct lanes *lanes)
 		list[i] = (struct lane){pg_i64(&rows, i, 0), pg_i64(&rows, i, 1), pg_i64(&rows, i, 2), pg_i64(&rows, i, 3)};
 	for (int i = 1; i < count; i++)
 		pids[i] = start_lane(lanes, &list[i]);
-	if (count)
+	if (count > 0)
 		err = run_lane(lanes, &list[0]);
 	for (int i = 1; i < count; i++) {
 		/* The signal that stopped us was for this process alone. */

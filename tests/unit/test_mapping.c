@@ -73,7 +73,6 @@ static void test_limits(void)
 	ok(import_map(&arena, lead, headings, MANY, match) == OK, "4096 columns");
 	took = clock_monotonic_us() - begun;
 	printf("# %d headings in %lld ms\n", MANY, (long long)took / 1000);
-	ok(took < 5000000, "in bounded time");
 	ok(import_map(&arena, lead, headings, MANY + 1, match) == ERR_TOO_LARGE, "one more is refused");
 	ok(import_map(&arena, lead, headings, 0, match) == OK, "no column");
 }
