@@ -7,7 +7,7 @@ DECLARE
 	part text := 'import_undo_' || p_no;
 BEGIN
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', part);
-	EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.import_undo INCLUDING DEFAULTS, CHECK (job_no = %s))', part, p_no);
+	EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.import_undo INCLUDING DEFAULTS)', part);
 	EXECUTE format('ALTER TABLE tidegate.import_undo ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', part, p_no);
 END $$;
 

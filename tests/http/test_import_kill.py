@@ -6,11 +6,11 @@ import signal
 import subprocess
 import threading
 
-import psycopg
 import pytest
 import requests
 
-from instance import BUILD, SANITIZED, Instance, unique, wait_until
+from instance import BUILD, SANITIZED, Instance, unique
+from patient import Client, end, look
 from space import JOBS, Space, people
 
 ROWS = 40_000
@@ -44,43 +44,6 @@ def undisturbed(shared_frail_gate, sample):
     return space, space.imported(sample)["counts"]
 
 
-class Client(Space):
-    """One that does as a 503 or a cut connection tells: it asks again, a POST with its idempotency key."""
-
-    def api(self, method, path, json=None, headers=None, **options):
-        headers = {**({"Idempotency-Key": unique()} if method == "POST" else {}), **(headers or {})}
-
-        def ask():
-            try:
-                answer = Space.api(self, method, path, json, headers=headers, **options)
-            except requests.RequestException:
-                return None
-            return None if answer.status_code in (502, 503, 504) else [answer]
-        return wait_until(ask, 60, f"an answer to {method} {path}")[0]
-
-    def upload(self, data, name):
-        """PUT until it is acknowledged, or refused because it had been."""
-        issued = self.api("POST", "/api/import/upload-url", {"fileName": name, "fileSize": len(data)}).json()
-
-        def put():
-            try:
-                return self.gate.put(issued, data).status_code in (201, 403)
-            except requests.RequestException:
-                return False
-        wait_until(put, 60, "the file to be taken")
-        return issued["objectKey"]
-
-    def create(self, data, name="leads.csv", **fields):
-        data = data.encode() if isinstance(data, str) else data
-        answer = self.api("POST", JOBS, {"objectKey": self.upload(data, name), "fileName": name, "fileSize": len(data), **fields})
-        assert answer.status_code == 201, f"expected 201 for the job, got {answer.status_code} {answer.text}"
-        return answer.json()["id"]
-
-    def wait(self, job, status, seconds=0):
-        end(self, job, status)
-        return self.get(job)
-
-
 def seed(space, undisturbed):
     """Every second lead is there before the import, without what the file will add."""
     space.gate.sql("INSERT INTO crm.lead (space, external_id, email, phone, last_name, company) SELECT %s, external_id, email, phone, last_name, 'before' "
@@ -90,15 +53,6 @@ def seed(space, undisturbed):
 
 def content(space):
     return space.gate.sql(f"SELECT count(*), md5(string_agg(l::text, '' ORDER BY l::text)) FROM (SELECT {COLUMNS} FROM crm.lead WHERE space = %s) l", space.name)
-
-
-def look(space, job):
-    """(status, rows done, error code), or None while the database is away. Nobody waits for the back-off of a retry here."""
-    try:
-        space.gate.sql("UPDATE tidegate.job SET run_at = now() WHERE state = 'ready' AND run_at > now()")
-        return space.gate.sql("SELECT status, phase_done, error_code FROM tidegate.import_job WHERE id = %s", job)[0]
-    except psycopg.OperationalError:
-        return None
 
 
 def reach(space, job, phase, rows):
@@ -111,14 +65,6 @@ def reach(space, job, phase, rows):
             return "over"
         return "there" if found[1] >= rows else None
     return space.soon(there, f"{rows} rows of {phase}") == "there"
-
-
-def end(space, job, status):
-    def there():
-        found = look(space, job)
-        assert not found or found[0] not in ("failed", "cancelled"), f"expected {status}, got {found}:\n{space.gate.logs()}"
-        return found and found[0] == status
-    space.soon(there, f"the import to be {status}")
 
 
 def kill_lane(gate):

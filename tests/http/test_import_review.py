@@ -29,7 +29,7 @@ def dry_run(space, job, **options):
     space.call(job, "commit", 202, json={"dryRun": True, **options})
     space.soon(lambda: (lambda state: state["preview"] or state["previewError"])(space.get(job)), "the preview")
     state = space.get(job)
-    assert state["status"] == "ready" and not space.gate.sql("SELECT FROM crm.lead WHERE import_job_id = %s", job), "expected a dry run to write nothing"
+    assert state["status"] == "ready" and not space.gate.sql("SELECT id FROM crm.lead WHERE import_job_id = %s", job), "expected a dry run to write nothing"
     return state["preview"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from instance import BUILD, Instance, expect_problem, unique
 from space import JOBS, Space, people, table
-from test_import_kill import Client
+from patient import Client
 
 HEAD = ["Prénom", "Nom", "Email", "Téléphone", "Entreprise", "Notes"]
 

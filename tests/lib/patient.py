@@ -1,0 +1,60 @@
+"""A client of a server that dies and comes back: it waits and asks again, as one does after a 503 or a cut connection."""
+import psycopg
+import requests
+
+from instance import unique, wait_until
+from space import JOBS, Space
+
+
+class Client(Space):
+    """One that does as a 503 or a cut connection tells: it asks again, a POST with its idempotency key."""
+
+    def api(self, method, path, json=None, headers=None, **options):
+        headers = {**({"Idempotency-Key": unique()} if method == "POST" else {}), **(headers or {})}
+
+        def ask():
+            try:
+                answer = Space.api(self, method, path, json, headers=headers, **options)
+            except requests.RequestException:
+                return None
+            return None if answer.status_code in (502, 503, 504) else [answer]
+        return wait_until(ask, 60, f"an answer to {method} {path}")[0]
+
+    def upload(self, data, name):
+        """PUT until it is acknowledged, or refused because it had been."""
+        issued = self.api("POST", "/api/import/upload-url", {"fileName": name, "fileSize": len(data)}).json()
+
+        def put():
+            try:
+                return self.gate.put(issued, data).status_code in (201, 403)
+            except requests.RequestException:
+                return False
+        wait_until(put, 60, "the file to be taken")
+        return issued["objectKey"]
+
+    def create(self, data, name="leads.csv", **fields):
+        data = data.encode() if isinstance(data, str) else data
+        answer = self.api("POST", JOBS, {"objectKey": self.upload(data, name), "fileName": name, "fileSize": len(data), **fields})
+        assert answer.status_code == 201, f"expected 201 for the job, got {answer.status_code} {answer.text}"
+        return answer.json()["id"]
+
+    def wait(self, job, status, seconds=0):
+        end(self, job, status)
+        return self.get(job)
+
+
+def look(space, job):
+    """(status, rows done, error code), or None while the database is away. Nobody waits for the back-off of a retry here."""
+    try:
+        space.gate.sql("UPDATE tidegate.job SET run_at = now() WHERE state = 'ready' AND run_at > now()")
+        return space.gate.sql("SELECT status, phase_done, error_code FROM tidegate.import_job WHERE id = %s", job)[0]
+    except psycopg.OperationalError:
+        return None
+
+
+def end(space, job, status):
+    def there():
+        found = look(space, job)
+        assert not found or found[0] not in ("failed", "cancelled"), f"expected {status}, got {found}:\n{space.gate.logs()}"
+        return found and found[0] == status
+    space.soon(there, f"the import to be {status}")
