@@ -52,7 +52,7 @@ api() { # METHOD PATH [BODY]: the answer, and its status on the last line
 best_of() { # COUNT COMMAND…: the smallest of several measurements
 	local n=$1
 	shift
-	for _ in $(seq "$n"); do "$@"; done | sort -n | head -n 1
+	for _ in $(seq "$n"); do printf '%s\n' "$("$@")"; done | sort -n | head -n 1
 }
 
 # ------------------------------------------------------------------------------------------------------------- the table
