@@ -190,6 +190,20 @@ def test_a_second_file_meets_the_leads_of_the_first(space):
     assert len(space.leads()) == 80
 
 
+@pytest.mark.parametrize("strategy", ["skip", "update"])
+def test_commits_at_once_make_no_duplicates_of_each_other(space, strategy):
+    """Two files with the same people, one upside down: whichever commit comes first, the other finds what it has written."""
+    rows = [["Nom", "Email", "Téléphone"]] + [[f"N{n}", f"n{n}@example.com", f"06{n:08d}"] for n in range(3000)]
+    jobs = [space.parsed(table(data))["id"] for data in (rows, rows[:1] + rows[:0:-1])]
+    for job in jobs:
+        space.call(job, "commit", json={"duplicates": {"strategy": strategy}})
+    for job in jobs:
+        space.wait(job, "completed")
+    counts = [space.ledger(job)["counts"] for job in jobs]
+    assert sum(count["inserted"] for count in counts) == 3000 and sum(count["updated"] + count["skipped"] for count in counts) == 3000, f"got {counts}"
+    assert space.gate.sql("SELECT count(*), count(DISTINCT email_key), count(DISTINCT phone) FROM crm.lead WHERE space = %s", space.name) == [(3000, 3000, 3000)]
+
+
 # -------------------------------------------------------------------------------------------------------- assignment, defaults
 
 def test_all_to_one_user(space):
