@@ -11,12 +11,24 @@ enum err import_know_records(struct worker *worker, struct arena *arena, const s
 	return pg_query_generated(&worker->pg, arena, schema_slot(work->target, SLOT_ANALYZE), work->target->analyze_sql, 0, PG_NONE, NULL);
 }
 
+enum err import_open_marks(struct worker *worker, struct arena *arena, const struct import_work *work)
+{
+	const struct pg_scope scope = {work->created_by, work->space, "worker"};
+	struct pg *pg = &worker->pg;
+	enum err err = import_know_records(worker, arena, work);
+	if (!err)
+		err = pg_begin(pg, &scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
+	return err;
+}
+
 enum err import_mark_all(struct worker *worker, struct arena *arena, const struct import_work *work, struct pg_rows *ret_counts)
 {
 	struct pg *pg = &worker->pg;
-	enum err err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	enum err err = pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
 	if (!err && work->edits)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
 	if (!err)
@@ -63,10 +75,8 @@ enum err import_plan_rows(struct worker *worker, struct arena *arena, const stru
 	struct pg *pg = &worker->pg;
 	bool edited = work->edits > 0, file_known = !edited && !plan->create && all_keys(work, plan);
 	int in_database = plan->create ? -1 : plan->update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP;
-	enum err err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
-	if (!err)
-		err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
-		                 : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
+	enum err err = file_known ? pg_query(pg, arena, STMT_IMPORT_KEEP_IN_FILE, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL)
+	                          : pg_query(pg, arena, STMT_IMPORT_FORGET_OUTCOMES, PG_VALUES(work->no), NULL);
 	if (!err && edited)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
 	if (!err && (edited || !plan->create))

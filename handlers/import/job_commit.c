@@ -32,11 +32,7 @@ static enum err make_plan(struct commit *commit)
 	struct pg *pg = &commit->worker->pg;
 	struct arena *arena = commit->arena;
 	const struct import_work *work = commit->work;
-	enum err err = import_know_records(commit->worker, arena, work);
-	if (!err)
-		err = pg_begin(pg, &commit->scope);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
+	enum err err = import_open_marks(commit->worker, arena, work);
 	if (!err)
 		err = import_plan_rows(commit->worker, arena, work, &commit->plan);
 	if (!err)
@@ -64,13 +60,7 @@ static enum err renew_plan(struct commit *commit)
 	const struct schema_target *target = work->target;
 	const char *action = pg_number(arena, commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP);
 	struct pg_rows lanes;
-	enum err err = import_know_records(commit->worker, arena, work);
-	if (!err)
-		err = pg_begin(pg, &commit->scope);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
+	enum err err = import_open_marks(commit->worker, arena, work);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES, PG_VALUES(work->no), &lanes);
 	for (int i = 0; !err && i < lanes.count; i++)

@@ -41,6 +41,12 @@ enum err import_read(struct worker *worker, struct arena *arena, struct job *job
 /* What a verdict means for the job: OK, or job_refuse with its code. */
 enum err import_verdict(struct job *job, const struct reader_result *result) MUST_USE;
 
+/*
+ * Opens the transaction in which duplicates of an import are marked, in the scope of who made it: the planner knows the stored
+ * records, has memory for sets, and nobody else marks this import until it ends. In no transaction.
+ */
+enum err import_open_marks(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
+
 /* Lets the planner know the stored records as they are. Before import_mark, and in no transaction: it takes a lock that others wait for. */
 enum err import_know_records(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
 

@@ -233,14 +233,9 @@ static enum err finish(struct parse *parse)
 	struct pg *pg = &parse->worker->pg;
 	struct arena *arena = parse->arena;
 	const struct import_work *work = parse->work;
-	const struct pg_scope scope = {work->created_by, work->space, "worker"};
 	const char *unknown = NULL;
 	struct pg_rows counts, warnings;
-	enum err err = import_know_records(parse->worker, arena, work);
-	if (!err)
-		err = pg_begin(pg, &scope);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
+	enum err err = import_open_marks(parse->worker, arena, work);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)

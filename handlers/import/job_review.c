@@ -15,19 +15,13 @@ struct review {
 	struct arena arena; /* of one round */
 	struct job *job;
 	struct import_work work;
-	struct pg_scope scope;
 };
 
 static enum err open_round(struct review *review)
 {
-	struct pg *pg = &review->worker->pg;
-	enum err err = import_know_records(review->worker, &review->arena, &review->work);
+	enum err err = import_open_marks(review->worker, &review->arena, &review->work);
 	if (!err)
-		err = pg_begin(pg, &review->scope);
-	if (!err)
-		err = pg_query(pg, &review->arena, STMT_IMPORT_SETS, PG_NONE, NULL);
-	if (!err)
-		err = pg_query(pg, &review->arena, STMT_IMPORT_ANALYZE, PG_VALUES(review->work.no), NULL);
+		err = pg_query(&review->worker->pg, &review->arena, STMT_IMPORT_ANALYZE, PG_VALUES(review->work.no), NULL);
 	return err;
 }
 
@@ -139,7 +133,6 @@ enum err import_review_run(struct worker *worker, struct arena *arena, struct jo
 	while (!err && more && !jobs_stopping()) {
 		arena_reset(&review.arena);
 		err = import_look(worker, &review.arena, job, &review.work, &go);
-		review.scope = (struct pg_scope){review.work.created_by, review.work.space, "worker"};
 		if (!err && go)
 			err = marks ? mark(&review) : preview(&review);
 		if (!err)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from instance import BUILD, SANITIZED, Instance, unique
-from patient import Client, end, look
+from patient import Client, end, look, reach
 from space import JOBS, Space, people
 
 ROWS = 40_000
@@ -53,18 +53,6 @@ def seed(space, undisturbed):
 
 def content(space):
     return space.gate.sql(f"SELECT count(*), md5(string_agg(l::text, '' ORDER BY l::text)) FROM (SELECT {COLUMNS} FROM crm.lead WHERE space = %s) l", space.name)
-
-
-def reach(space, job, phase, rows):
-    """Waits until so many rows of the phase are done. False: it was over before."""
-    def there():
-        found = look(space, job)
-        if not found or found[0] == "queued":
-            return None
-        if found[0] != phase:
-            return "over"
-        return "there" if found[1] >= rows else None
-    return space.soon(there, f"{rows} rows of {phase}") == "there"
 
 
 def kill_lane(gate):

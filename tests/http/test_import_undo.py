@@ -8,7 +8,7 @@ import pytest
 
 from instance import BUILD, Instance, expect_problem, unique
 from space import JOBS, Space, people, table
-from patient import Client
+from patient import Client, end, look, reach
 
 HEAD = ["Prénom", "Nom", "Email", "Téléphone", "Entreprise", "Notes"]
 
@@ -363,33 +363,6 @@ def content(space):
     return space.gate.sql("SELECT count(*), md5(string_agg((to_jsonb(l) - 'updated_at')::text, '' ORDER BY id)) FROM crm.lead l WHERE space = %s", space.name)
 
 
-def look(space, job):
-    """(status, rows done), or None while the database is away. Nobody waits for the back-off of a retry here."""
-    try:
-        space.gate.sql("UPDATE tidegate.job SET run_at = now() WHERE state = 'ready' AND run_at > now()")
-        return space.gate.sql("SELECT status, phase_done FROM tidegate.import_job WHERE id = %s", job)[0]
-    except psycopg.OperationalError:
-        return None
-
-
-def reach(space, job, rows):
-    """Waits until so many rows are gone through. False: it was over before."""
-    def there():
-        found = look(space, job)
-        if not found:
-            return None
-        return "over" if found[0] != "undoing" else "there" if found[1] >= rows else None
-    return space.soon(there, f"{rows} rows of the undo") == "there"
-
-
-def end(space, job):
-    def there():
-        found = look(space, job)
-        assert not found or found[0] in ("undoing", "undone"), f"expected it to go on, got {found}:\n{space.gate.logs()}"
-        return found and found[0] == "undone"
-    space.soon(there, "the import to be undone")
-
-
 def test_killed_again_and_again(make_gate, sample):
     fine = Client(make_gate(fsync="on", import__slice_rows=1000, worker__lease_s=5, worker__reap_s=1))
     before, state = large(fine, sample)
@@ -397,10 +370,10 @@ def test_killed_again_and_again(make_gate, sample):
     fine.call(job, "undo")
     deaths = 0
     for victim, moment in (("work", 0), ("work", 0.2), ("postgres", 0.4), ("work", 0.6), ("postgres", 0.8)):
-        if reach(fine, job, int(40000 * moment)):
+        if reach(fine, job, "undoing", int(40000 * moment)):
             fine.gate.restart_postgres() if victim == "postgres" else fine.gate.kill("work")
             deaths += 1
-    end(fine, job)
+    end(fine, job, "undone")
     assert deaths >= 3, f"expected to meet the undo under way, killed {deaths} times"
     counts = fine.undone(job)["counts"]
     assert (counts["reversed"], counts["kept"], counts["errored"]) == (wrote, 0, 0), f"expected every record to be taken back once, got {counts}"
@@ -434,7 +407,7 @@ def test_cancelled_and_gone_on_with(fine, sample):
     expect_problem(answer, 409, "duplicate_file")
     fine.refused(job, "undo", 409, "wrong_state")
     fine.call(job, "retry")
-    end(fine, job)
+    end(fine, job, "undone")
     assert fine.undone(job)["counts"]["reversed"] == wrote
     assert content(fine) == before
 
@@ -443,7 +416,7 @@ def test_a_failed_undo_is_retried(fine, sample):
     before, state = large(fine, sample)
     job, wrote = state["id"], state["counts"]["inserted"] + state["counts"]["updated"]
     fine.call(job, "undo")
-    assert reach(fine, job, 4000)
+    assert reach(fine, job, "undoing", 4000)
     fine.gate.sql("UPDATE tidegate.job SET attempt = max_attempts WHERE args->>'id' = %s", job)
     fine.gate.kill("work")
     fine.gate.sql("UPDATE tidegate.job SET lease_until = now() WHERE args->>'id' = %s", job)
@@ -452,7 +425,7 @@ def test_a_failed_undo_is_retried(fine, sample):
     assert found["error"]["code"] == "worker_died" and found["phase"] == "undoing" and found["counts"]["cancelled"] == 0
     assert 0 < found["counts"]["reversed"] < wrote and not fine.rows(job, "cancelled")
     fine.call(job, "retry")
-    end(fine, job)
+    end(fine, job, "undone")
     assert fine.undone(job)["counts"]["reversed"] == wrote
     assert content(fine) == before
 

@@ -52,6 +52,18 @@ def look(space, job):
         return None
 
 
+def reach(space, job, phase, rows):
+    """Waits until so many rows of the phase are done. False: it was over before."""
+    def there():
+        found = look(space, job)
+        if not found or found[0] == "queued":
+            return None
+        if found[0] != phase:
+            return "over"
+        return "there" if found[1] >= rows else None
+    return space.soon(there, f"{rows} rows of {phase}") == "there"
+
+
 def end(space, job, status):
     def there():
         found = look(space, job)
