@@ -279,25 +279,30 @@ static void match_condition(struct buf *out, const struct schema_table *table, s
 	}
 }
 
+/*
+ * Whatever the planner believes, no row is compared with all rows of another table. The outer join inside a subquery that
+ * cannot be flattened (OFFSET 0) leaves only two ways: a hash, or the target's index for every staged row. The caller switches
+ * materialisation off, so that a nested loop cannot go through a list that was believed to be short.
+ */
 enum err schema_sql_match(const struct schema_app *app, const struct schema_table *table, size_t key, struct buf *out)
 {
 	const struct schema_column *id = table->primary[0];
 
 	if (!table->import || key >= table->import->key_count)
 		return ERR_INVALID;
-	buf_append_text(out, "INSERT INTO tidegate.import_outcome (job_no, row_no, action, target_id, reason)\nSELECT DISTINCT ON (r.row_no) "
-			     "$1::bigint, r.row_no, ");
-	buf_printf(out, "CASE WHEN r.decision = %d THEN %d ELSE $5::smallint END, ", SCHEMA_DECISION_UPDATE, SCHEMA_ACTION_UPDATE);
+	buf_printf(out, "INSERT INTO tidegate.import_outcome (job_no, row_no, action, target_id, reason)\nSELECT DISTINCT ON (m.row_no) "
+			"$1::bigint, m.row_no, CASE WHEN m.decision = %d THEN %d ELSE $5::smallint END, m.id, 'duplicate_in_database'\n"
+			"FROM (SELECT r.row_no, r.decision, ", SCHEMA_DECISION_UPDATE, SCHEMA_ACTION_UPDATE);
 	qualified(out, "t", id);
-	buf_append_text(out, ", 'duplicate_in_database'\nFROM tidegate.import_row AS r\nJOIN ");
+	buf_append_text(out, " AS id\nFROM tidegate.import_row AS r\nLEFT JOIN ");
 	quote_table(out, app->name, table->name);
 	buf_append_text(out, " AS t ON ");
 	match_condition(out, table, key);
 	slice(out);
-	buf_printf(out, " AND r.decision IS DISTINCT FROM %d AND ($5::smallint IS NOT NULL OR r.decision = %d)", SCHEMA_DECISION_IMPORT, SCHEMA_DECISION_UPDATE);
+	buf_printf(out, " AND r.keys[%zu] IS NOT NULL AND r.decision IS DISTINCT FROM %d AND ($5::smallint IS NOT NULL OR r.decision = %d)", key + 1,
+	           SCHEMA_DECISION_IMPORT, SCHEMA_DECISION_UPDATE);
 	buf_append_text(out, "\n    AND NOT EXISTS (SELECT FROM tidegate.import_outcome AS o WHERE o.job_no = $1::bigint AND o.row_no = r.row_no)"
-			     "\nORDER BY r.row_no, ");
-	qualified(out, "t", id);
+			     "\nOFFSET 0) AS m\nWHERE m.id IS NOT NULL\nORDER BY m.row_no, m.id");
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 

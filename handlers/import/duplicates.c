@@ -22,7 +22,14 @@ enum err import_open_marks(struct worker *worker, struct arena *arena, const str
 		err = pg_query(pg, arena, STMT_IMPORT_SETS, PG_NONE, NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_ALONE, PG_VALUES(work->no), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no, "import_row"), NULL);
 	return err;
+}
+
+static enum err know_outcomes(struct worker *worker, struct arena *arena, const struct import_work *work)
+{
+	return pg_query(&worker->pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no, "import_outcome"), NULL);
 }
 
 enum err import_mark_all(struct worker *worker, struct arena *arena, const struct import_work *work, struct pg_rows *ret_counts)
@@ -34,28 +41,38 @@ enum err import_mark_all(struct worker *worker, struct arena *arena, const struc
 	if (!err)
 		err = import_mark(worker, arena, work, NULL, false, SCHEMA_ACTION_MARKED, SCHEMA_ACTION_MARKED);
 	if (!err)
+		err = know_outcomes(worker, arena, work);
+	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_COUNT_MARKS, PG_VALUES(work->no), ret_counts);
 	return err;
+}
+
+enum err import_match(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, const char *first, const char *last,
+                      const char *action)
+{
+	struct pg *pg = &worker->pg;
+	const struct schema_target *target = work->target;
+	enum err err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("on"), NULL);
+	for (size_t k = 0; !err && k < target->table->import->key_count; k++)
+		if (!keys || keys[k])
+			err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,
+			                         PG_VALUES(work->no, first, last, work->space, action), NULL);
+	return err ? err : pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("off"), NULL);
 }
 
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
                      int in_database)
 {
 	struct pg *pg = &worker->pg;
-	const struct schema_target *target = work->target;
-	const struct schema_import *import = target->table->import;
+	const struct schema_import *import = work->target->table->import;
 	const char *file_action = pg_number(arena, in_file), *database_action = in_database < 0 ? NULL : pg_number(arena, in_database);
-	enum err err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("off"), NULL);
+	enum err err = OK;
 	for (size_t k = 0; !err && !file_known && k < import->key_count; k++)
 		if (!keys || keys[k])
 			err = pg_query(pg, arena, STMT_IMPORT_MARK_IN_FILE,
 			               PG_VALUES(work->no, pg_number(arena, (int64_t)k + 1), file_action, "duplicate_in_file"), NULL);
 	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_NESTED_LOOPS, PG_VALUES("on"), NULL);
-	for (size_t k = 0; !err && k < import->key_count; k++)
-		if (!keys || keys[k])
-			err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,
-			                         PG_VALUES(work->no, "0", "2147483647", work->space, database_action), NULL);
+		err = import_match(worker, arena, work, keys, "0", "2147483647", database_action);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_SAME_RECORD, PG_VALUES(work->no, file_action), NULL);
 	return err;
@@ -81,5 +98,5 @@ enum err import_plan_rows(struct worker *worker, struct arena *arena, const stru
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_DECIDED, PG_VALUES(work->no), NULL);
 	if (!err && (edited || !plan->create))
 		err = import_mark(worker, arena, work, plan->keys, file_known || plan->create, SCHEMA_ACTION_SKIP, in_database);
-	return err;
+	return err ? err : know_outcomes(worker, arena, work);
 }

@@ -35,8 +35,6 @@ static enum err make_plan(struct commit *commit)
 	enum err err = import_open_marks(commit->worker, arena, work);
 	if (!err)
 		err = import_plan_rows(commit->worker, arena, work, &commit->plan);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err && commit->plan.column)
 		err = import_know_people(commit->worker, arena, commit->job, work, commit->plan.column);
 	if (!err)
@@ -57,18 +55,13 @@ static enum err renew_plan(struct commit *commit)
 	struct pg *pg = &commit->worker->pg;
 	struct arena *arena = commit->arena;
 	const struct import_work *work = commit->work;
-	const struct schema_target *target = work->target;
 	const char *action = pg_number(arena, commit->plan.update ? SCHEMA_ACTION_UPDATE : SCHEMA_ACTION_SKIP);
 	struct pg_rows lanes;
 	enum err err = import_open_marks(commit->worker, arena, work);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LANES, PG_VALUES(work->no), &lanes);
 	for (int i = 0; !err && i < lanes.count; i++)
-		for (size_t k = 0; !err && k < target->table->import->key_count; k++)
-			if (commit->plan.keys[k])
-				err = pg_query_generated(pg, arena, schema_slot(target, SLOT_MATCH) + (unsigned)k, target->match_sql[k], SCHEMA_MATCH_PARAMETERS,
-				                         PG_VALUES(work->no, pg_number(arena, pg_i64(&lanes, i, 1) + 1), pg_text(&lanes, i, 2), work->space, action),
-				                         NULL);
+		err = import_match(commit->worker, arena, work, commit->plan.keys, pg_number(arena, pg_i64(&lanes, i, 1) + 1), pg_text(&lanes, i, 2), action);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_MARK_SAME_RECORD, PG_VALUES(work->no, pg_number(arena, SCHEMA_ACTION_SKIP)), NULL);
 	if (!err)

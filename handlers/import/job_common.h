@@ -43,7 +43,7 @@ enum err import_verdict(struct job *job, const struct reader_result *result) MUS
 
 /*
  * Opens the transaction in which duplicates of an import are marked, in the scope of who made it: the planner knows the stored
- * records, has memory for sets, and nobody else marks this import until it ends. In no transaction.
+ * records and the rows, has memory for sets, and nobody else marks this import until it ends. In no transaction.
  */
 enum err import_open_marks(struct worker *worker, struct arena *arena, const struct import_work *work) MUST_USE;
 
@@ -58,6 +58,10 @@ enum err import_know_records(struct worker *worker, struct arena *arena, const s
  */
 enum err import_mark(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, bool file_known, int in_file,
                      int in_database) MUST_USE;
+
+/* The part of it that looks for stored records: valid rows first to last without a mark, under every key or those of keys. */
+enum err import_match(struct worker *worker, struct arena *arena, const struct import_work *work, const bool *keys, const char *first, const char *last,
+                      const char *action) MUST_USE;
 
 /* Marks duplicates under every key, to be shown, and what was decided by hand; counts in the file and in the database. */
 enum err import_mark_all(struct worker *worker, struct arena *arena, const struct import_work *work, struct pg_rows *ret_counts) MUST_USE;

@@ -237,8 +237,6 @@ static enum err finish(struct parse *parse)
 	struct pg_rows counts, warnings;
 	enum err err = import_open_marks(parse->worker, arena, work);
 	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
-	if (!err)
 		err = import_mark_all(parse->worker, arena, work, &counts);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_WARNINGS, PG_VALUES(work->no), &warnings);

@@ -17,21 +17,13 @@ struct review {
 	struct import_work work;
 };
 
-static enum err open_round(struct review *review)
-{
-	enum err err = import_open_marks(review->worker, &review->arena, &review->work);
-	if (!err)
-		err = pg_query(&review->worker->pg, &review->arena, STMT_IMPORT_ANALYZE, PG_VALUES(review->work.no), NULL);
-	return err;
-}
-
 static enum err mark(struct review *review)
 {
 	struct pg *pg = &review->worker->pg;
 	struct arena *arena = &review->arena;
 	const struct import_work *work = &review->work;
 	struct pg_rows counts, warnings, kept = {0};
-	enum err err = open_round(review);
+	enum err err = import_open_marks(review->worker, arena, work);
 	if (!err)
 		err = import_mark_all(review->worker, arena, work, &counts);
 	if (!err)
@@ -58,13 +50,11 @@ static enum err count_plan(struct review *review, struct pg_rows *ret)
 	struct commit_plan plan;
 	enum err err = commit_plan_read(arena, work, &plan);
 	if (!err)
-		err = open_round(review);
+		err = import_open_marks(review->worker, arena, work);
 	if (!err)
 		err = import_plan_rows(review->worker, arena, work, &plan);
 	if (!err && plan.column)
 		err = import_know_people(review->worker, arena, review->job, work, plan.column);
-	if (!err)
-		err = pg_query(pg, arena, STMT_IMPORT_ANALYZE, PG_VALUES(work->no), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_PREVIEW_COUNT, PG_VALUES(work->no, plan.user, plan.users, plan.column), ret);
 	return err;

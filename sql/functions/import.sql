@@ -71,12 +71,13 @@ BEGIN
 END $$;
 
 -- The planner must know the size of what it joins, job_no included: without this it expects one row, and the duplicate
--- search takes minutes.
-CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint)
+-- search takes minutes. p_part: import_row or import_outcome.
+DROP FUNCTION IF EXISTS tidegate.import_analyze(bigint);
+CREATE OR REPLACE FUNCTION tidegate.import_analyze(p_no bigint, p_part text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, state, keys, decision)', 'import_row_' || p_no);
-	EXECUTE format('ANALYZE tidegate.%I (job_no, row_no, action, target_id)', 'import_outcome_' || p_no);
+	EXECUTE format('ANALYZE tidegate.%I (%s)', p_part || '_' || p_no,
+		CASE p_part WHEN 'import_row' THEN 'job_no, row_no, state, keys, decision' ELSE 'job_no, row_no, action, target_id' END);
 END $$;
 
 -- The same for the records that imports are compared with, and only for the columns that says which: somebody else may just have

@@ -292,7 +292,8 @@ COPY tidegate.import_row (job_no, row_no, row_id, state, keys, cells, vals, issu
 SELECT tidegate.import_parse_checkpoint($1::bigint, $2::uuid, $3::interval, $4::bigint, $5::int, $6::int, $7::int);
 
 -- name: import_analyze
-SELECT tidegate.import_analyze($1::bigint);
+-- $2: import_row, once all rows are there, or import_outcome, once they are marked.
+SELECT tidegate.import_analyze($1::bigint, $2);
 
 -- name: import_mark_alone
 -- Marks of one import are made by one process at a time: until the end of the transaction.
@@ -364,12 +365,14 @@ SELECT job_no, row_no, 3, 'decided' FROM tidegate.import_row WHERE job_no = $1::
 
 -- name: import_sets
 -- For statements over all rows of an import: a hash of every key, joins of all rows shall not spill to disk at a few hundred
--- thousand rows, and no plan is kept, because what suits one import is minutes too slow for the next.
-SELECT set_config('work_mem', '64MB', true), set_config('plan_cache_mode', 'force_custom_plan', true);
+-- thousand rows, and no plan is kept, because what suits one import is minutes too slow for the next. Nor may a nested loop go
+-- through all rows of one table for each of another: the planner cannot know how few values repeat, and it takes a partition for
+-- empty whose only rows, when it was analysed, were those of an attempt that a crash took back.
+SELECT set_config('work_mem', '64MB', true), set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_nestloop', 'off', true),
+       set_config('enable_material', 'off', true);
 
 -- name: import_nested_loops
--- For the statement above the planner cannot know how few values repeat; a nested loop there takes minutes, so it may not
--- be chosen. The next statements may use one again.
+-- Around the statements that are written so that a nested loop is one by index (schema_sql_match): a few rows against millions.
 SELECT set_config('enable_nestloop', $1, true);
 
 -- name: import_mark_same_record
@@ -447,7 +450,8 @@ WHERE j.no = $1::bigint;
 -- name: import_report_rows
 -- Rows that did not come in, for the error report: at most $4 of those after row $2 and up to row $3. Bounded by primary key.
 SELECT r.row_no, to_json(r.cells), to_json(r.issues), o.action, o.reason
-FROM tidegate.import_row r LEFT JOIN tidegate.import_outcome o ON o.job_no = r.job_no AND o.row_no = r.row_no
+FROM tidegate.import_row r
+     LEFT JOIN tidegate.import_outcome o ON o.job_no = $1::bigint AND o.row_no = r.row_no AND o.row_no > $2::int AND o.row_no <= $3::int
 WHERE r.job_no = $1::bigint AND r.row_no > $2::int AND r.row_no <= $3::int AND (r.state = 2 OR o.action = 5)
 ORDER BY r.row_no LIMIT $4::int;
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 
+import psycopg
 import pytest
 import requests
 
@@ -122,6 +123,20 @@ def test_killed_in_parse_and_commit(frail, sample, undisturbed, victim):
     images = frail.sql("SELECT count(*), count(DISTINCT lead_id) FROM crm.lead_history WHERE job_id = %s AND event_type = 'updated' "
                        "AND before_data->>'company' = 'before' AND before_data->>'first_name' IS NULL", job)[0]
     assert images == (there_before,) * 2, f"expected one before-image of each of {there_before} leads, got {images}"
+
+
+def test_what_a_crash_leaves_misleads_no_plan(frail, sample, undisturbed):
+    """Marks that were taken back make the partition of outcomes look empty however full it gets: no join may go through it per row."""
+    space = Client(frail)
+    there_before = seed(space, undisturbed)
+    job = space.inspected(sample)["id"]
+    space.call(job, "parse")
+    assert reach(space, job, "parsing", 1)
+    with psycopg.connect(frail._conninfo("tidegate")) as crashed:
+        crashed.execute("INSERT INTO tidegate.import_outcome (job_no, row_no, action) SELECT %s, n, 7 FROM generate_series(1, %s) AS n", [space.number(job), ROWS])
+        crashed.rollback()
+    end(space, job, "ready")
+    assert space.ledger(space.commit(job, "update")["id"])["counts"]["updated"] == there_before
 
 
 def test_a_killed_lane_is_done_again(frail, sample, undisturbed):
