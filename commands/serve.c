@@ -14,10 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORAGE_KEY_MIN = 32 };
-
 static bool set_up_keys(const struct config *config, struct gate *gate)
 {
+	const char *why = NULL;
 	struct jwks_options keys = {
 	    .location = *config->jwks ? config->jwks : NULL,
 	    .secret = *config->jwt_secret ? config->jwt_secret : NULL,
@@ -37,8 +36,8 @@ static bool set_up_keys(const struct config *config, struct gate *gate)
 		complain(EXIT_UNAVAILABLE, "the keys of the external queue cannot be loaded: no memory.");
 		return false;
 	}
-	if (strlen(config->storage_secret_key) < STORAGE_KEY_MIN) {
-		complain(EXIT_CONFIGURATION, "storage.secret_key needs at least 32 characters.");
+	if (store_configured(config, &why)) {
+		complain(EXIT_CONFIGURATION, "%s", why);
 		return false;
 	}
 	gate->storage_credentials = store_credentials(config);

@@ -3,6 +3,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
+#include "core/store/store.h"
 #include "handlers/import/handlers.h"
 #include "handlers/system/handlers.h"
 
@@ -19,8 +20,11 @@ int command_work(struct command *command)
 	struct job_schedule schedules[SCHEDULES_MAX];
 	char host[32] = "host";
 	size_t count = 0;
+	const char *why = NULL;
 	if (!catalog || !worker || !load_catalog(command, catalog))
 		return EXIT_CONFIGURATION;
+	if (store_is_remote(command->config) && store_configured(command->config, &why))
+		return complain(EXIT_CONFIGURATION, "%s", why);
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	memcpy(kinds, system_job_kinds, system_job_kind_count * sizeof(kinds[0]));

@@ -20,6 +20,7 @@ packages_of() {
 		libinih-dev|/usr/include/ini.h
 		libzip-dev|/usr/include/zip.h
 		libisal-dev|/usr/include/isa-l.h
+		libexpat1-dev|/usr/include/expat.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx

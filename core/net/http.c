@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SLOW_BYTES_PER_SECOND 1024L
+#define TRANSFER_BUFFER (256L << 10)
 
 struct exchange {
 	const struct http_request *request;
@@ -28,6 +29,7 @@ struct exchange {
 	size_t header_count;
 	size_t header_bytes;
 	size_t received;  /* body bytes so far */
+	bool begun;       /* the sink has been told what comes */
 	int64_t sent;     /* bytes of body_fd so far */
 	bool plain;       /* http, not https */
 	enum err refusal; /* why one of our callbacks stopped the transfer */
@@ -73,7 +75,12 @@ static size_t receive_body(char *bytes, size_t size, size_t count, void *context
 	exchange->received += n;
 	curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (exchange->request->sink != NULL && status >= 200 && status <= 299) {
-		enum err err = exchange->request->sink(exchange->request->sink_context, bytes, n);
+		enum err err = OK;
+		if (!exchange->begun && exchange->request->begin != NULL)
+			err = exchange->request->begin(exchange->request->sink_context, (int)status, exchange->headers, exchange->header_count);
+		exchange->begun = true;
+		if (err == OK)
+			err = exchange->request->sink(exchange->request->sink_context, bytes, n);
 		return err == OK ? n : refuse(exchange, err, "the receiver of the response stopped it");
 	}
 	return buf_append(&exchange->body, bytes, n) == OK ? n : refuse(exchange, ERR_TOO_LARGE, "no memory for the response");
@@ -117,7 +124,7 @@ static size_t send_file(char *out, size_t size, size_t count, void *context)
 	if ((int64_t)room > left)
 		room = (size_t)left;
 	do {
-		n = pread(exchange->request->body_fd, out, room, exchange->sent);
+		n = pread(exchange->request->body_fd, out, room, exchange->request->body_offset + exchange->sent);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 || (n == 0 && room > 0)) {
 		refuse(exchange, ERR_IO, "the file to send could not be read to its end");
@@ -215,6 +222,12 @@ static void set_limits(CURL *curl, const struct http_request *request, struct ex
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(request->timeout_ms > 0 ? request->timeout_ms : HTTP_TIMEOUT_MS));
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_guarded);
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, exchange);
+	curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, TRANSFER_BUFFER);
+	curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, TRANSFER_BUFFER);
+	if (request->max_bytes_s > 0) {
+		curl_easy_setopt(curl, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
+		curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
+	}
 	if (request->stall_timeout_s > 0) {
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES_PER_SECOND);
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)request->stall_timeout_s);
@@ -341,13 +354,18 @@ enum err http_get(struct arena *arena, const char *url, size_t response_max, str
 	return http_request(arena, &request, ret, ret_why);
 }
 
-const char *http_header(const struct http_response *response, const char *name)
+const char *http_header_of(const struct http_header *headers, size_t count, const char *name)
 {
-	for (size_t i = 0; i < response->header_count; i++) {
-		if (text_equal(response->headers[i].name, name))
-			return response->headers[i].value;
+	for (size_t i = 0; i < count; i++) {
+		if (text_equal(headers[i].name, name))
+			return headers[i].value;
 	}
 	return NULL;
+}
+
+const char *http_header(const struct http_response *response, const char *name)
+{
+	return http_header_of(response->headers, response->header_count, name);
 }
 
 void http_close_all(void)

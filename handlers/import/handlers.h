@@ -12,6 +12,10 @@ extern const struct route_table import_routes;
 /* upload_url.c */
 enum err import_upload_url(struct request *request, struct response *response);
 
+/* upload_parts.c */
+enum err import_upload_complete(struct request *request, struct response *response);
+enum err import_upload_abort(struct request *request, struct response *response);
+
 /* jobs_create.c, jobs_read.c */
 enum err import_create(struct request *request, struct response *response);
 enum err import_list(struct request *request, struct response *response);
