@@ -37,6 +37,7 @@ int command_doctor(struct command *command);
 int command_config(struct command *command);
 int command_import(struct command *command);
 int command_retention(struct command *command);
+int command_store(struct command *command);
 
 /* Value of `--name VALUE` (removed from argv), or NULL. / Is `--name` there (removed)? */
 const char *option_value(struct command *command, const char *name);

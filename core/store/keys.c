@@ -8,12 +8,17 @@
 
 enum { SEGMENT_MAX = 120 };
 
+static bool is_key_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '~' || c == '%' || c == '-';
+}
+
 static bool segment_valid(struct str s)
 {
 	if (s.n == 0 || str_equal_text(s, ".") || str_equal_text(s, ".."))
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~%-", s.p[i]))
+		if (!is_key_character(s.p[i]))
 			return false;
 	return true;
 }

@@ -16,6 +16,10 @@
 
 #define SHA256_HEADER "x-amz-meta-sha256"
 
+struct digests {
+	const char *md5, *md5_base64, *sha256; /* hex, base64, hex; in the arena */
+};
+
 static int64_t header_i64(const struct http_header *headers, size_t count, const char *name, int64_t otherwise)
 {
 	const char *value = http_header_of(headers, count, name);
@@ -167,16 +171,16 @@ static enum err before_put(struct s3 *s3, struct arena *arena, struct s3_call *c
 	return OK;
 }
 
-bool s3_body_was_damaged(const struct s3_failure *failure)
+/* Did the store find other bytes than those that were signed? */
+static bool body_was_damaged(const struct s3_failure *failure)
 {
 	return text_equal(failure->code, "BadDigest") || text_equal(failure->code, "InvalidDigest") || text_equal(failure->code, "XAmzContentSHA256Mismatch");
 }
 
-static enum err write_digest(struct arena *arena, const struct file_digests *digests, struct s3_digest *ret)
+static enum err write_digest(struct arena *arena, const struct file_digests *digests, struct digests *ret)
 {
 	struct buf base64;
 	char hex[SHA256_HEX_SIZE];
-	memcpy(ret->md5_bytes, digests->md5, MD5_SIZE);
 	hex_encode(digests->sha256, SHA256_SIZE, hex);
 	ret->sha256 = arena_strdup(arena, hex);
 	hex_encode(digests->md5, MD5_SIZE, hex);
@@ -188,14 +192,14 @@ static enum err write_digest(struct arena *arena, const struct file_digests *dig
 	return ret->sha256 && ret->md5 && ret->md5_base64 ? OK : ERR_TOO_LARGE;
 }
 
-enum err s3_digest(struct arena *arena, int fd, int64_t offset, int64_t size, struct s3_digest *ret)
+static enum err digest_file(struct arena *arena, int fd, int64_t size, struct digests *ret)
 {
 	struct file_digests digests;
-	enum err err = digests_fd(fd, offset, size, &digests);
+	enum err err = digests_fd(fd, 0, size, &digests);
 	return err ? err : write_digest(arena, &digests, ret);
 }
 
-enum err s3_digest_bytes(struct arena *arena, struct str bytes, struct s3_digest *ret)
+static enum err digest_bytes(struct arena *arena, struct str bytes, struct digests *ret)
 {
 	struct file_digests digests;
 	digests_once(bytes.p, bytes.n, &digests);
@@ -204,9 +208,9 @@ enum err s3_digest_bytes(struct arena *arena, struct str bytes, struct s3_digest
 
 static enum err put_whole(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size, const struct s3_put *how)
 {
-	struct s3_digest digest;
+	struct digests digest;
 	struct http_response response;
-	enum err err = s3_digest(arena, fd, 0, size, &digest);
+	enum err err = digest_file(arena, fd, size, &digest);
 	if (err)
 		return err;
 	struct upload upload = {key, size, digest.md5, digest.sha256};
@@ -231,7 +235,7 @@ enum err s3_put(struct s3 *s3, struct arena *arena, const char *key, int fd, int
 		return s3_put_parts(s3, arena, key, fd, size, how);
 	enum err err = put_whole(s3, arena, key, fd, size, how);
 	/* Read once more: a body that was damaged on its way, or under our hands. */
-	return err == ERR_INVALID && s3_body_was_damaged(&s3->failure) ? put_whole(s3, arena, key, fd, size, how) : err;
+	return err == ERR_INVALID && body_was_damaged(&s3->failure) ? put_whole(s3, arena, key, fd, size, how) : err;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- delete, list */
@@ -278,7 +282,7 @@ enum err s3_delete_many(struct s3 *s3, struct arena *arena, const char *const *k
 	struct s3_call call = {.method = "POST", .error_in_200 = true};
 	struct refusals refusals = {0, &s3->failure};
 	struct http_response response;
-	struct s3_digest digest;
+	struct digests digest;
 	struct buf body;
 	if (count == 0 || count > S3_PAGE_MAX)
 		return ERR_INVALID;
@@ -290,7 +294,7 @@ enum err s3_delete_many(struct s3 *s3, struct arena *arena, const char *const *k
 		buf_append_text(&body, "</Key></Object>");
 	}
 	buf_append_text(&body, "</Delete>");
-	enum err err = body.overflowed ? ERR_TOO_LARGE : s3_digest_bytes(arena, (struct str){buf_text(&body), body.len}, &digest);
+	enum err err = body.overflowed ? ERR_TOO_LARGE : digest_bytes(arena, (struct str){buf_text(&body), body.len}, &digest);
 	if (!err) {
 		s3_call_query(&call, "delete", "");
 		s3_call_header(&call, "content-md5", digest.md5_base64);
@@ -378,6 +382,13 @@ enum err s3_presign(struct s3 *s3, struct arena *arena, const char *method, cons
 	return sigv4_presign(arena, &s3->credentials, &request, s3->scheme, s3_now(), life_s, ret_url);
 }
 
+enum err s3_bucket_create(struct s3 *s3, struct arena *arena)
+{
+	struct s3_call call = {.method = "PUT"};
+	struct http_response response;
+	return s3_perform(s3, arena, &call, &response);
+}
+
 enum err s3_cors_read(struct s3 *s3, struct arena *arena, struct str *ret_xml)
 {
 	struct s3_call call = {.method = "GET"};
@@ -393,8 +404,8 @@ enum err s3_cors_write(struct s3 *s3, struct arena *arena, struct str xml)
 {
 	struct s3_call call = {.method = "PUT", .body = xml};
 	struct http_response response;
-	struct s3_digest digest;
-	enum err err = s3_digest_bytes(arena, xml, &digest);
+	struct digests digest;
+	enum err err = digest_bytes(arena, xml, &digest);
 	if (err)
 		return err;
 	s3_call_query(&call, "cors", "");

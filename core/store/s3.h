@@ -46,6 +46,7 @@ struct s3 {
 	const char *bucket_path;   /* "/" or "/bucket" */
 	int64_t deadline_s;        /* of a transfer: storage.deadline_s, or what the caller sets after s3_open */
 	struct s3_failure failure; /* of the last call */
+	int64_t date;              /* what the last answer said the time was, Unix seconds; 0: it did not */
 };
 
 /* Reads endpoint, bucket and credentials of the configuration. ERR_INVALID with a sentence in *ret_why when they cannot be used. */
@@ -75,8 +76,8 @@ struct s3_put {
 };
 
 /*
- * Sends the first size bytes of fd: in one PUT with Content-MD5 and SHA-256, in parts of storage.part_bytes when there are more
- * than storage.multipart_bytes. After an unclear answer the object is looked at before it is sent again.
+ * Sends the first size bytes of fd: in one PUT with Content-MD5 and SHA-256; when there are more than storage.multipart_bytes, in
+ * parts of storage.part_bytes, each with its SHA-256, which is computed while the part before is on its way. After an unclear answer the object is looked at before it is sent again.
  */
 enum err s3_put(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size, const struct s3_put *how) MUST_USE;
 
@@ -110,8 +111,6 @@ struct s3_part {
 };
 
 enum err s3_multipart_create(struct s3 *s3, struct arena *arena, const char *key, const struct s3_put *how, const char **ret_id) MUST_USE;
-enum err s3_multipart_send(struct s3 *s3, struct arena *arena, const char *key, const char *id, int number, int fd, int64_t offset, int64_t size,
-                           const char **ret_etag) MUST_USE;
 /* The parts that have arrived, in order of their numbers; at most max of them. */
 enum err s3_multipart_parts(struct s3 *s3, struct arena *arena, const char *key, const char *id, size_t max, struct s3_part **ret, size_t *ret_count) MUST_USE;
 /* The commit point. Looks at the object afterwards: *ret. */
@@ -131,6 +130,9 @@ enum err s3_multipart_list(struct s3 *s3, struct arena *arena, const char *prefi
  */
 enum err s3_presign(struct s3 *s3, struct arena *arena, const char *method, const char *key, const struct sigv4_pair *query, size_t query_count,
                     const struct sigv4_pair *headers, size_t header_count, int64_t life_s, const char **ret_url) MUST_USE;
+
+/* Makes the bucket. ERR_CONFLICT: somebody has one of that name. */
+enum err s3_bucket_create(struct s3 *s3, struct arena *arena) MUST_USE;
 
 /* The bucket's CORS rules: XML as the API has it. ERR_NOT_FOUND: there are none. */
 enum err s3_cors_read(struct s3 *s3, struct arena *arena, struct str *ret_xml) MUST_USE;

@@ -247,9 +247,11 @@ static bool pause_before_next(const struct attempts *attempts, const struct http
 
 static enum err attempt_once(struct s3 *s3, struct arena *arena, struct s3_call *call, struct attempts *attempts, struct http_response *response)
 {
-	const char *why = NULL;
+	const char *why = NULL, *date;
 	*response = (struct http_response){0};
 	enum err err = send_once(s3, arena, call, left_ms(attempts), response, &why);
+	if (!err && (date = http_header(response, "date")))
+		s3->date = curl_getdate(date, NULL) > 0 ? (int64_t)curl_getdate(date, NULL) : 0;
 	if (!err)
 		err = judge(s3, call, response);
 	else

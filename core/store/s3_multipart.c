@@ -5,8 +5,11 @@
 #include "core/store/s3_multipart.h"
 
 #include "core/base/log.h"
+#include "core/crypto/digest.h"
 #include "core/store/s3_call.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,38 +50,22 @@ enum err s3_multipart_create(struct s3 *s3, struct arena *arena, const char *key
 	return err;
 }
 
+/* Its SHA-256 is in the signature, so that no other bytes are taken for it. */
 static enum err send_part(struct s3 *s3, struct arena *arena, const char *key, const char *id, int number, int fd, int64_t offset, int64_t size,
-                          const struct s3_digest *digest, const char **ret_etag)
+                          const char *sha256, const char **ret_etag)
 {
-	struct s3_call call = {.method = "PUT", .key = key, .send_file = true, .fd = fd, .offset = offset, .size = size, .payload_sha256 = digest->sha256,
+	struct s3_call call = {.method = "PUT", .key = key, .send_file = true, .fd = fd, .offset = offset, .size = size, .payload_sha256 = sha256,
 	                       .transfer = true};
 	struct http_response response;
 	char text[16];
 	snprintf(text, sizeof(text), "%d", number);
 	s3_call_query(&call, "partNumber", text);
 	s3_call_query(&call, "uploadId", id);
-	s3_call_header(&call, "content-md5", digest->md5_base64);
 	enum err err = s3_perform(s3, arena, &call, &response);
 	if (err)
 		return err;
-	const char *etag = s3_etag(arena, http_header(&response, "etag"));
-	*ret_etag = etag ? etag : digest->md5;
-	return OK;
-}
-
-enum err s3_multipart_send(struct s3 *s3, struct arena *arena, const char *key, const char *id, int number, int fd, int64_t offset, int64_t size,
-                           const char **ret_etag)
-{
-	struct s3_digest digest;
-	enum err err = s3_digest(arena, fd, offset, size, &digest);
-	if (!err)
-		err = send_part(s3, arena, key, id, number, fd, offset, size, &digest, ret_etag);
-	if (err == ERR_INVALID && s3_body_was_damaged(&s3->failure)) {
-		err = s3_digest(arena, fd, offset, size, &digest);
-		if (!err)
-			err = send_part(s3, arena, key, id, number, fd, offset, size, &digest, ret_etag);
-	}
-	return err;
+	*ret_etag = s3_etag(arena, http_header(&response, "etag"));
+	return *ret_etag ? OK : ERR_INVALID;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- lists */
@@ -263,21 +250,71 @@ static int64_t part_size(const struct s3 *s3, int64_t size)
 	return part;
 }
 
+/* The hash of the next part, while this one is on its way. */
+struct hashing {
+	int fd;
+	int64_t offset, size;
+	char hex[SHA256_HEX_SIZE];
+	enum err err;
+	pthread_t thread;
+	bool running;
+};
+
+static void *hash_part(void *context)
+{
+	struct hashing *hashing = context;
+	uint8_t digest[SHA256_SIZE];
+	hashing->err = sha256_range(hashing->fd, hashing->offset, hashing->size, digest);
+	if (!hashing->err)
+		hex_encode(digest, sizeof(digest), hashing->hex);
+	return NULL;
+}
+
+/* Signals are the business of the thread that sends. Where there can be no other one, the hash is made at once. */
+static void hashing_start(struct hashing *hashing, int fd, int64_t offset, int64_t size)
+{
+	sigset_t all, before;
+	*hashing = (struct hashing){.fd = fd, .offset = offset, .size = size};
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	hashing->running = pthread_create(&hashing->thread, NULL, hash_part, hashing) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!hashing->running)
+		hash_part(hashing);
+}
+
+static enum err hashing_wait(struct hashing *hashing)
+{
+	if (hashing->running)
+		pthread_join(hashing->thread, NULL);
+	hashing->running = false;
+	return hashing->err;
+}
+
 static enum err send_parts(struct s3 *s3, struct arena *arena, const char *key, const char *id, int fd, int64_t size, struct s3_part *parts, size_t count)
 {
 	int64_t each = part_size(s3, size);
+	struct hashing hashing[2];
 	enum err err = OK;
+	hashing_start(&hashing[0], fd, 0, size < each ? size : each);
 	for (size_t i = 0; !err && i < count; i++) {
 		struct arena scratch;
 		const char *etag = NULL;
-		int64_t offset = (int64_t)i * each;
+		int64_t offset = (int64_t)i * each, next = offset + each;
 		parts[i] = (struct s3_part){.number = (int)i + 1, .size = size - offset < each ? size - offset : each};
+		err = hashing_wait(&hashing[i % 2]);
+		if (err)
+			break;
+		if (i + 1 < count)
+			hashing_start(&hashing[(i + 1) % 2], fd, next, size - next < each ? size - next : each);
 		arena_init(&scratch, 4 << 20);
-		err = s3_multipart_send(s3, &scratch, key, id, parts[i].number, fd, offset, parts[i].size, &etag);
+		err = send_part(s3, &scratch, key, id, parts[i].number, fd, offset, parts[i].size, hashing[i % 2].hex, &etag);
 		parts[i].etag = err ? NULL : arena_strdup(arena, etag);
 		arena_release(&scratch);
 		if (!err && !parts[i].etag)
 			err = ERR_TOO_LARGE;
+		if (err && i + 1 < count && hashing_wait(&hashing[(i + 1) % 2]))
+			break; /* nobody waits for that hash any more */
 	}
 	return err;
 }
