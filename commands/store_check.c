@@ -101,9 +101,9 @@ static void conditional_put(struct check *check)
 	if (err == ERR_CONFLICT)
 		ok("If-None-Match: * (an upload URL works once)");
 	else if (!err)
-		say(check, wanted, "If-None-Match: * is ignored%s", wanted ? "; set storage.conditional_put = no" : "");
+		say(check, wanted, "If-None-Match: * is ignored%s", wanted ? "; set storage.conditional_put = false" : "");
 	else
-		say(check, wanted, "If-None-Match: * is refused (%s)%s", reason(check, err), wanted ? "; set storage.conditional_put = no" : "");
+		say(check, wanted, "If-None-Match: * is refused (%s)%s", reason(check, err), wanted ? "; set storage.conditional_put = false" : "");
 }
 
 static void signed_urls(struct check *check)

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { LOOKS = 2 };
+
 #define SHA256_HEADER "x-amz-meta-sha256"
 
 struct digests {
@@ -38,12 +40,30 @@ static enum err read_object(struct arena *arena, const struct http_response *res
 	return ret->size < 0 ? ERR_UNAVAILABLE : OK;
 }
 
-enum err s3_head(struct s3 *s3, struct arena *arena, const char *key, struct s3_object *ret)
+static enum err head(struct s3 *s3, struct arena *arena, const char *key, int attempts, struct s3_object *ret)
 {
-	struct s3_call call = {.method = "HEAD", .key = key};
+	struct s3_call call = {.method = "HEAD", .key = key, .attempts = attempts};
 	struct http_response response;
 	enum err err = s3_perform(s3, arena, &call, &response);
 	return err ? err : read_object(arena, &response, ret);
+}
+
+enum err s3_head(struct s3 *s3, struct arena *arena, const char *key, struct s3_object *ret)
+{
+	return head(s3, arena, key, S3_ATTEMPTS, ret);
+}
+
+bool s3_look_between(struct s3 *s3, struct arena *arena, const char *key, struct s3_object *ret)
+{
+	struct s3_failure failure = s3->failure;
+	enum err err = head(s3, arena, key, LOOKS, ret);
+	s3->failure = failure;
+	return !err;
+}
+
+bool s3_was_unclear(const struct s3_failure *failure)
+{
+	return failure->status == 0 || failure->status == 500 || failure->status == 502 || failure->status == 504;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- get */
@@ -157,17 +177,13 @@ struct upload {
 static bool is_there(struct s3 *s3, struct arena *arena, const struct upload *upload)
 {
 	struct s3_object object;
-	struct s3_failure failure = s3->failure;
-	enum err err = s3_head(s3, arena, upload->key, &object);
-	bool same = !err && object.size == upload->size &&
-	            (text_equal(object.etag, upload->md5) || (object.sha256 && text_equal(object.sha256, upload->sha256)));
-	s3->failure = failure;
-	return same;
+	return s3_look_between(s3, arena, upload->key, &object) && object.size == upload->size &&
+	       (text_equal(object.etag, upload->md5) || (object.sha256 && text_equal(object.sha256, upload->sha256)));
 }
 
 static enum err before_put(struct s3 *s3, struct arena *arena, struct s3_call *call, int attempt, bool *ret_settled)
 {
-	*ret_settled = attempt > 0 && is_there(s3, arena, call->context);
+	*ret_settled = attempt > 0 && s3_was_unclear(&s3->failure) && is_there(s3, arena, call->context);
 	return OK;
 }
 
@@ -279,7 +295,7 @@ static enum err read_refusal(void *context, const char *path, struct str text)
 
 enum err s3_delete_many(struct s3 *s3, struct arena *arena, const char *const *keys, size_t count, size_t *ret_refused)
 {
-	struct s3_call call = {.method = "POST", .error_in_200 = true};
+	struct s3_call call = {.method = "POST", .error_in_200 = true, .transfer = true};
 	struct refusals refusals = {0, &s3->failure};
 	struct http_response response;
 	struct digests digest;

@@ -289,7 +289,7 @@ enum err s3_perform(struct s3 *s3, struct arena *arena, struct s3_call *call, st
 			continue;
 		}
 		bool again = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT;
-		if (!again || attempts.made >= S3_ATTEMPTS || !pause_before_next(&attempts, &response))
+		if (!again || attempts.made >= (call->attempts ? call->attempts : S3_ATTEMPTS) || !pause_before_next(&attempts, &response))
 			break;
 		metrics_add(METRIC_STORE_RETRIES, 1);
 		err = OK;

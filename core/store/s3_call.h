@@ -31,6 +31,7 @@ struct s3_call {
 	void *context; /* of begin, sink and before */
 	s3_before *before;
 	size_t response_max; /* 0: 1 MiB, or no limit with a sink */
+	int attempts;        /* 0: S3_ATTEMPTS */
 	bool transfer;       /* may take storage.deadline_s */
 	bool error_in_200;   /* an <Error> may stand in a 200 */
 	bool progressed;     /* set by a sink: the attempts that failed before do not count any more */

@@ -185,15 +185,12 @@ struct completion {
 static bool is_complete(struct s3 *s3, struct arena *arena, const struct completion *completion)
 {
 	struct s3_object object;
-	struct s3_failure failure = s3->failure;
-	enum err err = s3_head(s3, arena, completion->key, &object);
-	s3->failure = failure;
-	return !err && object.size == completion->size;
+	return s3_look_between(s3, arena, completion->key, &object) && object.size == completion->size;
 }
 
 static enum err before_complete(struct s3 *s3, struct arena *arena, struct s3_call *call, int attempt, bool *ret_settled)
 {
-	*ret_settled = attempt > 0 && is_complete(s3, arena, call->context);
+	*ret_settled = attempt > 0 && s3_was_unclear(&s3->failure) && is_complete(s3, arena, call->context);
 	return OK;
 }
 
