@@ -147,7 +147,6 @@ for package; do
 	memcached|swift-*|ceph-*|radosgw) units=$(dpkg -L "$package" | sed -n "s|^/lib/systemd/system/\([^/@]*\.[st][a-z]*\)\$|\1|p") ;;
 	esac
 	if [ -n "$units" ] && command -v systemctl >/dev/null; then
-		# shellcheck disable=SC2086 # names of units have no blanks
 		systemctl --quiet disable $units || true
 	fi
 done
