@@ -36,6 +36,7 @@ int command_token(struct command *command);
 int command_doctor(struct command *command);
 int command_config(struct command *command);
 int command_import(struct command *command);
+int command_jobs(struct command *command);
 int command_retention(struct command *command);
 int command_store(struct command *command);
 

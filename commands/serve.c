@@ -49,7 +49,10 @@ int command_serve(struct command *command)
 	static struct gate gate;
 	const char *socket = option_value(command, "--socket");
 	const struct route_table tables[] = {system_routes, import_routes};
+	const struct job_care_table care[] = {import_job_care};
 	gate.config = command->config;
+	gate.job_care = care;
+	gate.job_care_count = sizeof(care) / sizeof(care[0]);
 	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog))
 		return EXIT_CONFIGURATION;
 	if (metrics_open(command->config->metrics_file))

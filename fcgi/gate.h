@@ -12,6 +12,8 @@
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
 
+struct job_care_table;
+
 struct gate {
 	const struct config *config;
 	struct pg pg;
@@ -20,6 +22,8 @@ struct gate {
 	struct queue_keys queue_keys;
 	struct sigv4_credentials storage_credentials;
 	struct schema_catalog catalog;
+	const struct job_care_table *job_care; /* of every capability */
+	size_t job_care_count;
 };
 
 #endif

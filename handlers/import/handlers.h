@@ -5,9 +5,13 @@
 #define TIDEGATE_HANDLERS_IMPORT_HANDLERS_H
 
 #include "core/jobs/jobs.h"
+#include "fcgi/job_care.h"
 #include "fcgi/route.h"
 
 extern const struct route_table import_routes;
+
+/* job_care.c */
+extern const struct job_care_table import_job_care;
 
 /* upload_url.c */
 enum err import_upload_url(struct request *request, struct response *response);

@@ -6,7 +6,7 @@
 #include "core/base/ids.h"
 #include "core/crypto/digest.h"
 #include "core/store/store.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 
 #include <string.h>

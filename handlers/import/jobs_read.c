@@ -3,9 +3,9 @@
  * What a client sees is shaped by the column aliases of the statements (sql/queries/import.sql).
  */
 #include "core/crypto/base64.h"
+#include "fcgi/fields.h"
 #include "handlers/import/check_codes.h"
 #include "handlers/import/failures.h"
-#include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 
 #include <string.h>

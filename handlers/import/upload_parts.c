@@ -8,7 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/metrics.h"
 #include "core/store/store.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 
 enum { URLS_MAX = 500, MISSING_NAMED = 100, ATTEMPTS = 3 };

@@ -6,7 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/metrics.h"
 #include "core/store/store.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/upload.h"
 

@@ -103,7 +103,7 @@ WHERE no = $1::bigint;
 UPDATE tidegate.import_job SET rows_cancelled = 0, error_code = NULL, completed_at = NULL WHERE no = $1::bigint;
 
 -- name: import_cancel_job
-SELECT tidegate.job_cancel($1::bigint);
+SELECT tidegate.job_cancel_own($1::bigint, false);
 
 -- name: import_job_running
 -- Is the queue's job in a worker's hands (then the worker ends the import), or only waiting?
@@ -138,6 +138,9 @@ FOR UPDATE SKIP LOCKED;
 -- Rows, file and report go in the background; the import itself is gone at once.
 SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint, 'objects', to_jsonb($2::text[])), current_setting('tidegate.space'),
 	'remove:' || $1, NULL);
+
+-- name: import_forget_jobs
+SELECT tidegate.import_forget_jobs($1::bigint);
 
 -- name: import_enter_call
 -- For a call signed by an external queue: takes its token and tells whose the import is. Primary keys.
