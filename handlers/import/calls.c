@@ -5,8 +5,8 @@
  * Must never do the work itself, nor take a scope from anything but the import.
  */
 #include "core/base/log.h"
+#include "fcgi/fields.h"
 #include "fcgi/idempotency.h"
-#include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 
 /* Takes the token and goes over to the scope of the import; the path of the session address would have named it. */

@@ -5,7 +5,7 @@
 #include "handlers/import/commit_options.h"
 
 #include "core/schema/statements.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/job_common.h"
 #include "handlers/import/mapping_change.h"
 

@@ -3,7 +3,7 @@
  * already, with the record and what an update would change in it. Never changes anything.
  */
 #include "core/schema/statements.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 
 #include <string.h>

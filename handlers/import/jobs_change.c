@@ -4,8 +4,8 @@
  */
 #include "core/base/clock.h"
 #include "core/store/store.h"
+#include "fcgi/fields.h"
 #include "handlers/import/commit_options.h"
-#include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/mapping_change.h"
 #include "handlers/import/retention.h"

@@ -4,7 +4,7 @@
  * Must never touch an upload of somebody else (row-level security hides it: 404).
  */
 #include "core/base/ids.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 
 #include <string.h>

@@ -4,8 +4,8 @@
  */
 #include "handlers/import/mapping_change.h"
 
+#include "fcgi/fields.h"
 #include "handlers/import/check_codes.h"
-#include "handlers/import/fields.h"
 
 #include <string.h>
 

@@ -3,9 +3,9 @@
  * in the parse; duplicates are marked anew in the background (job_review.c).
  * Must never accept a value for a field that no column of the file feeds: the row could not be written into the error report.
  */
+#include "fcgi/fields.h"
 #include "handlers/import/check.h"
 #include "handlers/import/copy_rows.h"
-#include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/mapping_change.h"
 #include "handlers/import/rows.h"

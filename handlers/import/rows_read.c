@@ -2,9 +2,9 @@
  * Reading the rows of an import, as they stood in the file and as they were understood. Never changes anything.
  * The columns of a row are those of the statement import_rows.
  */
+#include "fcgi/fields.h"
 #include "handlers/import/check_codes.h"
 #include "handlers/import/failures.h"
-#include "handlers/import/fields.h"
 #include "handlers/import/handlers.h"
 #include "handlers/import/rows.h"
 

@@ -7,7 +7,7 @@
 #include "core/base/ids.h"
 #include "core/base/metrics.h"
 #include "core/store/store.h"
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
 
 #include <ctype.h>

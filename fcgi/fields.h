@@ -1,6 +1,6 @@
-/* Reading the fields of a JSON body: each returns false after it has refused the request naming the field. */
-#ifndef TIDEGATE_HANDLERS_IMPORT_FIELDS_H
-#define TIDEGATE_HANDLERS_IMPORT_FIELDS_H
+/* Reading the fields of a JSON body, query parameters and path ids: each returns false after it has refused the request naming the field. */
+#ifndef TIDEGATE_FCGI_FIELDS_H
+#define TIDEGATE_FCGI_FIELDS_H
 
 #include "fcgi/response.h"
 

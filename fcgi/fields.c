@@ -1,8 +1,8 @@
 /*
- * Validation of body fields, query parameters and path ids. Called by the import handlers before anything else.
+ * Validation of body fields, query parameters and path ids. Called by handlers before anything else.
  * Must never let a text with control characters or of unbounded length through.
  */
-#include "handlers/import/fields.h"
+#include "fcgi/fields.h"
 
 #include <ctype.h>
 #include <string.h>
