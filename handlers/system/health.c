@@ -106,5 +106,11 @@ enum err system_metrics(struct request *request, struct response *response)
 	buf_printf(out, "# HELP tidegate_queue_jobs Jobs in the queue.\n# TYPE tidegate_queue_jobs gauge\n");
 	for (int i = 0; i < 4; i++)
 		buf_printf(out, "%s %lld\n", gauges[i], (long long)pg_i64(&rows, 0, i));
+	if (pg_query(&request->gate->pg, request->arena, STMT_WEBHOOK_BACKLOG, PG_NONE, &rows))
+		return OK;
+	buf_printf(out, "# HELP tidegate_webhook_pending Deliveries of webhooks that have not ended.\n# TYPE tidegate_webhook_pending gauge\n"
+	                "tidegate_webhook_pending %lld\n", (long long)pg_i64(&rows, 0, 0));
+	buf_printf(out, "# HELP tidegate_webhook_oldest_pending_seconds Age of the oldest of them.\n# TYPE tidegate_webhook_oldest_pending_seconds gauge\n"
+	                "tidegate_webhook_oldest_pending_seconds %lld\n", (long long)pg_i64(&rows, 0, 1));
 	return OK;
 }
