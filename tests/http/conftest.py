@@ -7,7 +7,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from instance import Instance  # noqa: E402
-from webhooks import OPEN, Hooks  # noqa: E402
+from webhooks import OPEN, Hooks, without_schedule  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +45,15 @@ def fresh_gate(make_gate):
 
 @pytest.fixture(scope="session")
 def shared_hook_gate():
-    """An instance that may send to receivers of its own machine, with a schedule of seconds."""
+    """
+    An instance that may send to receivers of its own machine, with a schedule of seconds. The job that sends is not started every
+    minute here: it must be there because somebody has seen to it.
+    """
     instance = Instance(**OPEN)
     instance.options["webhooks__ca_file"] = instance.path("cert.pem")
-    yield instance.start()
+    instance.start()
+    without_schedule(instance)
+    yield instance
     instance.stop()
 
 

@@ -97,7 +97,7 @@ class Server(http.server.ThreadingHTTPServer):
 class Receiver:
     """answer(handler, call, number of the call) says what to do; ok, status() … below make such functions."""
 
-    def __init__(self, gate, answer=None, tls=True):
+    def __init__(self, gate, answer=None, tls=True, certificate=None):
         self.answer = answer or ok
         self.calls, self.lock, self.busy, self.most_busy = [], threading.Lock(), 0, 0
         self.released = threading.Event()
@@ -105,7 +105,7 @@ class Receiver:
         self.server.receiver, self.server.context = self, None
         if tls:
             self.server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.server.context.load_cert_chain(gate.path("cert.pem"), gate.path("key.pem"))
+            self.server.context.load_cert_chain(*(certificate or (gate.path("cert.pem"), gate.path("key.pem"))))
         self.port = self.server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hook"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -8,6 +8,13 @@ PATIENCE = 60
 OPEN = {"webhooks__allow_networks": "127.0.0.1", "webhooks__allow_ports": "1024-65535", "webhooks__timeout_s": 2, "webhooks__schedule_percent": 1}
 
 
+
+def without_schedule(gate):
+    """The schedule's own runs of the next hours count as done."""
+    gate.sql("INSERT INTO tidegate.cron_run (name, slot) SELECT 'webhook.deliver', to_timestamp(floor(extract(epoch FROM now()) / 60) * 60 + n * 60) "
+             "FROM generate_series(0, 300) n ON CONFLICT DO NOTHING")
+
+
 class Hooks(Space):
     def __init__(self, gate, **options):
         super().__init__(gate, **options)
@@ -71,3 +78,13 @@ class Hooks(Space):
         return [row[0] for row in self.gate.sql(
             "SELECT 'evt_' || replace(tidegate.event_emit(%s, %s, jsonb_build_object('id', n::text, 'more', %s::text))::text, '-', '') FROM generate_series(1, %s) n",
             self.name, kind, data.get("more"), count)]
+
+    def now(self, endpoint):
+        """Nobody waits for the rest of a back-off: what is pending is due, and the endpoint is not left alone."""
+        self.gate.sql("UPDATE tidegate.webhook_endpoint SET paused_until = NULL WHERE id = %s", endpoint["id"])
+        self.gate.sql("UPDATE tidegate.webhook_delivery SET next_attempt_at = now() WHERE endpoint_id = %s AND state = 'pending'", endpoint["id"])
+        self.gate.sql("SELECT tidegate.webhook_wake()")
+
+    def came(self, receiver, ids, what="every event"):
+        """Waits until all of these ids have come."""
+        wait_until(lambda: set(ids) <= set(receiver.ids()), PATIENCE, f"{what} to come, {len(set(ids) - set(receiver.ids()))} are missing")
