@@ -142,6 +142,7 @@ def first(count, answer, then=ok):
 def never(handler, call, number):
     """Nothing, until the receiver is stopped (or its test says so)."""
     handler.server.receiver.released.wait(60)
+    handler.close_connection = True
 
 
 def slowly(seconds):
