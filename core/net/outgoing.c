@@ -63,7 +63,7 @@ static bool split(const char *url, struct parts *ret)
 	CURLU *handle = curl_url();
 	bool good = handle != NULL && curl_url_set(handle, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK;
 
-	*ret = (struct parts){NULL};
+	*ret = (struct parts){.scheme = NULL};
 	good = good && curl_url_get(handle, CURLUPART_SCHEME, &ret->scheme, 0) == CURLUE_OK && curl_url_get(handle, CURLUPART_HOST, &ret->host, 0) == CURLUE_OK &&
 	       curl_url_get(handle, CURLUPART_PORT, &ret->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 	if (good) {

@@ -41,7 +41,8 @@ struct parcel {
 	const char *id, *endpoint, *event, *type;
 	int64_t attempts;
 	char host[OUTGOING_HOST_SIZE];
-	bool busy, refused; /* refused: not sent, its URL is not allowed (any more) */
+	bool busy;
+	const char *refused; /* why it was not sent at all; NULL: it was */
 	int64_t started_us;
 };
 
@@ -141,16 +142,14 @@ static enum err start(struct courier *courier, struct parcel *parcel, const stru
 	parcel->started_us = clock_monotonic_us();
 	if (!parcel->id || !parcel->endpoint || !parcel->event || !parcel->type)
 		return ERR_TOO_LARGE;
-	/* What was allowed when it was given may not be so any more. */
-	parcel->refused = outgoing_check(&courier->outgoing, message.url, parcel->host) != OUTGOING_OK;
 	parcel->busy = true;
-	if (parcel->refused)
-		return OK;
-	enum err err = webhook_request(arena, &message, &courier->outgoing, courier->worker->config->webhooks_timeout_s, clock_unix(), &parcel->request);
-	if (!err)
-		err = http_many_start(&courier->many, arena, &parcel->request, parcel);
-	parcel->busy = !err;
-	return err;
+	parcel->refused = NULL;
+	/* What was allowed when it was given may not be so any more. A row that cannot be sent must not stop the others. */
+	if (outgoing_check(&courier->outgoing, message.url, parcel->host) != OUTGOING_OK)
+		parcel->refused = "url_not_allowed";
+	else if (webhook_request(arena, &message, &courier->outgoing, courier->worker->config->webhooks_timeout_s, clock_unix(), &parcel->request))
+		parcel->refused = "not_sent";
+	return parcel->refused ? OK : http_many_start(&courier->many, arena, &parcel->request, parcel);
 }
 
 static struct parcel *free_parcel(struct courier *courier)
@@ -215,7 +214,7 @@ static enum err record(struct courier *courier, const struct parcel *parcel, con
 	const char *status = done->response.status ? pg_number(arena, done->response.status) : NULL;
 	struct pg_rows rows;
 	if (parcel->refused)
-		outcome.error = "url_not_allowed";
+		outcome.error = parcel->refused;
 	enum err err = pg_query(&courier->worker->pg, arena, STMT_WEBHOOK_RECORD,
 	                        PG_VALUES(parcel->id, outcome.state, interval_ms(arena, outcome.delay_ms), status, webhook_response_text(arena, done->response.body),
 	                                  pg_number(arena, done->duration_us / 1000), outcome.error, pg_number(arena, outcome.health),
@@ -238,7 +237,7 @@ static bool next_done(struct courier *courier, int wait_ms, struct http_done *re
 		struct parcel *parcel = &courier->parcels[i];
 		if (!parcel->busy || !parcel->refused)
 			continue;
-		*ret = (struct http_done){.context = parcel, .err = ERR_DENIED, .failure = HTTP_FAILURE_ADDRESS, .why = "the URL is not allowed"};
+		*ret = (struct http_done){.context = parcel, .err = ERR_DENIED, .failure = HTTP_FAILURE_REQUEST, .why = "it was not sent"};
 		return true;
 	}
 	return http_many_next(&courier->many, wait_ms, ret);
@@ -261,7 +260,7 @@ static enum err settle(struct courier *courier, int wait_ms)
 			err = record(courier, parcel, &done);
 		if (done.duration_us > (int64_t)SLOW_MS * 1000)
 			note_slow(courier, parcel->endpoint);
-		parcel->busy = parcel->refused = false;
+		parcel->busy = false;
 	} while (next_done(courier, 0, &done));
 	if (!err)
 		err = pg_commit(pg);

@@ -388,3 +388,14 @@ def test_a_deleted_endpoint_gets_nothing_more(hooks):
     watch = hooks.receiver()
     alive = other.add(watch)
     other.ended(alive, other.test(alive))  # the sender goes on
+
+
+def test_what_cannot_be_sent_stops_nobody_else(hooks):
+    broken, receiver = hooks.add(hooks.receiver()), hooks.receiver()
+    made = hooks.add(receiver)
+    hooks.gate.sql("UPDATE tidegate.webhook_endpoint SET secret = 'whsec_' WHERE id = %s", broken["id"])
+    for _ in range(2):
+        delivery = hooks.attempted(broken, hooks.test(broken))
+        assert delivery["error"]["code"] == "not_sent" and delivery["statusCode"] is None
+        hooks.ended(made, hooks.test(made))
+    assert not hooks.receivers[0].calls
