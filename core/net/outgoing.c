@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+enum { HOST_MAX = 254 }; /* of a name, with the dot at its end */
+
 static bool parse_ports(struct str text, struct outgoing *ret)
 {
 	const char *dash = memchr(text.p, '-', text.n);
@@ -161,7 +163,7 @@ static enum outgoing_reason judge(const struct outgoing *outgoing, const struct 
 
 	if (parts->user != NULL || parts->password != NULL)
 		return OUTGOING_CREDENTIALS;
-	if (parts->zone != NULL || parts->fragment != NULL || parts->host[0] == '\0' || parts->host[0] == '.')
+	if (parts->zone != NULL || parts->fragment != NULL || parts->host[0] == '\0' || parts->host[0] == '.' || strlen(parts->host) > HOST_MAX)
 		return OUTGOING_MALFORMED;
 	if (!https && (strcmp(parts->scheme, "http") != 0 || !is_listed_loopback(outgoing, parts->host)))
 		return OUTGOING_SCHEME;

@@ -218,7 +218,7 @@ static enum err record(struct courier *courier, const struct parcel *parcel, con
 	enum err err = pg_query(&courier->worker->pg, arena, STMT_WEBHOOK_RECORD,
 	                        PG_VALUES(parcel->id, outcome.state, interval_ms(arena, outcome.delay_ms), status, webhook_response_text(arena, done->response.body),
 	                                  pg_number(arena, done->duration_us / 1000), outcome.error, pg_number(arena, outcome.health),
-	                                  interval_ms(arena, outcome.pause_ms), pg_number(arena, PATIENCE), interval_ms(arena, PROBE_S * 10 * percent),
+	                                  interval_ms(arena, outcome.pause_ms), pg_number(arena, PATIENCE), interval_ms(arena, percent * 10 * PROBE_S),
 	                                  pg_number(arena, WINDOW_MAX), interval_ms(arena, config->webhooks_disable_after_h * 3600 * 1000)),
 	                        &rows);
 	if (err)

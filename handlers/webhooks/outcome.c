@@ -7,7 +7,7 @@
 #include "core/base/clock.h"
 
 /* Seconds from one attempt to the next (Standard Webhooks); the first comes at once. Three days and a few hours in all. */
-static const int64_t waits_s[WEBHOOK_ATTEMPTS] = {0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600};
+static const int64_t waits_s[WEBHOOK_ATTEMPTS] = {0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
 
 static const char *const failure_codes[] = {
     [HTTP_FAILURE_NONE] = "http_status",

@@ -168,6 +168,8 @@ static void test_urls(void)
 	is_text(host, "example.com:443", "there is host and port");
 	is_i64(outgoing_check(&nothing, "https://user:secret@example.com/", host), OUTGOING_CREDENTIALS, "of a URL that is refused");
 	is_text(host, "", "there is nothing");
+	snprintf(longest, 320, "https://%0254d.com/", 0);
+	is_i64(outgoing_check(&nothing, longest, host), OUTGOING_MALFORMED, "a host longer than a name can be");
 	memset(longest, 'a', OUTGOING_URL_MAX + 1);
 	memcpy(longest, "https://example.com/", 20);
 	is_i64(outgoing_check(&nothing, longest, NULL), OUTGOING_MALFORMED, "one byte too long");
