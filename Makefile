@@ -23,7 +23,7 @@ SANITIZE ?=
 CPPFLAGS = -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/postgresql -include core/base/banned.h
 CFLAGS = -std=c17 $(OPT) $(WARN) $(if $(SANITIZE),-fPIE,$(HARDEN)) $(SANITIZE)
 LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE)
-LIBS = -lfcgi -lpq -lcurl -lssl -lcrypto -ljansson -lsodium -lseccomp -linih -lzip -lisal -lm
+LIBS = -lfcgi -lpq -lcurl -lssl -lcrypto -ljansson -lsodium -lseccomp -linih -lzip -lisal -lexpat -lm
 
 LIB_C  := $(wildcard core/*/*.c fcgi/*.c readers/*.c handlers/*/*.c)
 CMD_C  := $(wildcard commands/*.c)
@@ -95,10 +95,10 @@ clean:
 	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo sample test bench test-asan lint fuzz fuzz-replay install
+.PHONY: help run stop demo sample test test-s3 bench test-asan lint fuzz fuzz-replay install
 
 help: ## lists these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## sets up and starts everything: PORT=8443 RUN_DIR=./var DEMO=1
 	@scripts/packages.sh build run
@@ -117,6 +117,9 @@ sample: $(B)/sample ## makes samples/leads-ROWS.csv: ROWS=200000 SEED=1
 
 test: ## installs what the tests need, builds and runs all of them
 	@exec env TIDEGATE_BUILD='$(B)' scripts/test
+
+test-s3: ## the tests against real object stores (Swift, radosgw); installs them, 300 MB, and starts none of their services
+	@exec env TIDEGATE_BUILD='$(B)' scripts/test --s3
 
 # Two more builds, each in its own folder: gcc's sanitizers for tests and seeds, clang's for the search.
 GATES ?=

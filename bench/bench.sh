@@ -8,6 +8,7 @@
 #   million   MANY rows: time, and the peak memory of every kind of process
 #   undo      MANY rows taken back
 #   requests  health and a one-row authenticated GET, 64 connections over TLS, beside Node, Fastify and pg behind the same nginx
+#   presign   presigned URLs a second on one core, and POST /api/import/upload-url at 500 requests a second, for new files and for one file
 #   upload    one PUT of UPLOAD_MB beside dd conv=fsync to the same disk, and the memory it takes
 # ROWS is 200000, MANY five times that, UPLOAD_MB 1024, TURNS (of which the best counts) 3, PORT 9743. Absolute figures belong to
 # the machine and its load; the ratios are what counts. Starts its own instance and stops it.
@@ -15,7 +16,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx import node existing million undo requests upload}
+what=${*:-reader xlsx import node existing million undo requests presign upload}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -221,6 +222,25 @@ bench_requests() {
 	peer_row=$(rate "https://localhost:$second_port/api/import/jobs/$job")
 	figure 'GET /api/health?probe=live, no database' "$health /s" 'Fastify' "$peer_health /s" "$(ratio "$health" "$peer_health")" 'at least 0.6'
 	figure 'GET of one import, authenticated' "$row /s" 'Fastify and pg' "$peer_row /s" "$(ratio "$row" "$peer_row")" 'at least 1.3'
+}
+
+urls_at_rate() { # same|new: requests per second, median, 99th percentile in ms, errors
+	wrk -t2 -c50 -d"${SECONDS_EACH:-10}s" -s bench/upload_urls.lua "https://localhost:$port/api/import/upload-url" -- \
+		"$(cat "$dir/run/tokens/admin")" "$1" "$RANDOM" | sed -n 's/^result //p'
+}
+
+bench_presign() {
+	local what per_second p50 p99 errors
+	gcc -std=c17 -D_GNU_SOURCE -O2 -I. -include core/base/banned.h -o "$dir/presign" bench/presign.c "$TIDEGATE_BUILD/libtidegate.a" \
+		-lcurl -lcrypto -lexpat -ljansson -lsodium -lm
+	per_second=$("$dir/presign")
+	figure 'presigned PUT URLs on one core' "$per_second /s" 'wanted' '200000 /s' "$(ratio "$per_second" 200000)" 'at least 1'
+	start
+	for what in new same; do
+		read -r per_second p50 p99 errors < <(urls_at_rate "$what")
+		figure "upload-url, $what file, $per_second requests/s, $errors errors" "p99 $p99 ms" 'median' "$p50 ms" "$(ratio "$p99" 5)" 'p99 below 5 ms'
+	done
+	note "URLs handed out again without a signature or a write: $(curl -s --cacert "$dir/run/tls/cert.pem" "https://localhost:$port/metrics" | sed -n 's/^tidegate_upload_urls.*reused"} //p; s/^tidegate_upload_urls_reused_total //p')"
 }
 
 put_once() {

@@ -1,4 +1,4 @@
-/* HTTP calls of `tidegate import`. Must never print or log the token or a signed URL. */
+/* HTTP calls of `tidegate import` and `tidegate jobs`. Must never print or log the token or a signed URL. */
 #include "commands/api_client.h"
 
 #include "core/net/http.h"

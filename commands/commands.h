@@ -37,7 +37,9 @@ int command_token(struct command *command);
 int command_doctor(struct command *command);
 int command_config(struct command *command);
 int command_import(struct command *command);
+int command_jobs(struct command *command);
 int command_retention(struct command *command);
+int command_store(struct command *command);
 
 /* Value of `--name VALUE` (removed from argv), or NULL. / Is `--name` there (removed)? */
 const char *option_value(struct command *command, const char *name);

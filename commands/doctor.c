@@ -86,7 +86,7 @@ static void look_at_database(struct diagnosis *d)
 		else
 			fine("no job waits too long");
 		if (pg_i64(&rows, 0, 2))
-			wrong(d, "%lld jobs are dead letters", (long long)pg_i64(&rows, 0, 2));
+			wrong(d, "%lld jobs are dead letters: `tidegate jobs list --state dead`, docs/operations.md", (long long)pg_i64(&rows, 0, 2));
 		else
 			fine("no dead letters");
 	}

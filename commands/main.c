@@ -28,7 +28,9 @@ static const struct {
     {"schema", command_schema, true, "--sql: PostgreSQL DDL of the declarations; without: checks them"},
     {"token", command_token, true, "--role admin|member --sub NAME [--space NAME] [--hours N]: a development token"},
     {"import", command_import, false, "FILE --url URL --token-file FILE [OPTION]…: a spreadsheet through the public API; `import --help` lists the options"},
+    {"jobs", command_jobs, false, "list|show|retry|cancel [ID]… --url URL --token-file FILE [OPTION]…: the queue, dead letters first of all; `jobs --help` says more"},
     {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
+    {"store", command_store, true, "check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…: the S3 bucket (storage.driver = s3)"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };

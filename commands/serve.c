@@ -15,10 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORAGE_KEY_MIN = 32 };
-
 static bool set_up_keys(const struct config *config, struct gate *gate)
 {
+	const char *why = NULL;
 	struct jwks_options keys = {
 	    .location = *config->jwks ? config->jwks : NULL,
 	    .secret = *config->jwt_secret ? config->jwt_secret : NULL,
@@ -38,8 +37,8 @@ static bool set_up_keys(const struct config *config, struct gate *gate)
 		complain(EXIT_UNAVAILABLE, "the keys of the external queue cannot be loaded: no memory.");
 		return false;
 	}
-	if (strlen(config->storage_secret_key) < STORAGE_KEY_MIN) {
-		complain(EXIT_CONFIGURATION, "storage.secret_key needs at least 32 characters.");
+	if (store_configured(config, &why)) {
+		complain(EXIT_CONFIGURATION, "%s", why);
 		return false;
 	}
 	gate->storage_credentials = store_credentials(config);
@@ -51,7 +50,10 @@ int command_serve(struct command *command)
 	static struct gate gate;
 	const char *socket = option_value(command, "--socket");
 	const struct route_table tables[] = {system_routes, import_routes, webhook_routes};
+	const struct job_care_table care[] = {import_job_care};
 	gate.config = command->config;
+	gate.job_care = care;
+	gate.job_care_count = sizeof(care) / sizeof(care[0]);
 	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog) || !load_outgoing(command, &gate.webhooks))
 		return EXIT_CONFIGURATION;
 	if (metrics_open(command->config->metrics_file))

@@ -3,6 +3,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
+#include "core/store/store.h"
 #include "handlers/import/handlers.h"
 #include "handlers/system/handlers.h"
 #include "handlers/webhooks/handlers.h"
@@ -21,8 +22,11 @@ int command_work(struct command *command)
 	struct outgoing outgoing;
 	char host[32] = "host";
 	size_t count = 0;
+	const char *why = NULL;
 	if (!catalog || !worker || !load_catalog(command, catalog) || !load_outgoing(command, &outgoing))
 		return EXIT_CONFIGURATION;
+	if (store_is_remote(command->config) && store_configured(command->config, &why))
+		return complain(EXIT_CONFIGURATION, "%s", why);
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	memcpy(kinds, system_job_kinds, system_job_kind_count * sizeof(kinds[0]));

@@ -13,6 +13,8 @@
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
 
+struct job_care_table;
+
 struct gate {
 	const struct config *config;
 	struct pg pg;
@@ -22,6 +24,8 @@ struct gate {
 	struct sigv4_credentials storage_credentials;
 	struct schema_catalog catalog;
 	struct outgoing webhooks; /* where they may go */
+	const struct job_care_table *job_care; /* of every capability */
+	size_t job_care_count;
 };
 
 #endif

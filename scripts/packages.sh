@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the named groups that are missing, and nothing else: packages.sh build run test lint bench
+# Installs the Debian packages of the named groups that are missing, and nothing else: packages.sh build run test s3 lint bench
 # Called by `make run`, `make test` and their relatives. When everything is there it makes no call to apt at all. It never
 # starts, restarts or stops a service: packages come with their own, which stay off when it was us who brought them.
 set -euo pipefail
@@ -20,6 +20,7 @@ packages_of() {
 		libinih-dev|/usr/include/ini.h
 		libzip-dev|/usr/include/zip.h
 		libisal-dev|/usr/include/isa-l.h
+		libexpat1-dev|/usr/include/expat.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
@@ -41,6 +42,18 @@ packages_of() {
 		python3-jsonschema|python:jsonschema
 		python3-openpyxl|python:openpyxl
 	LIST
+	s3) cat <<-'LIST' ;;
+		swift-proxy|/usr/bin/swift-proxy-server
+		swift-account|/usr/bin/swift-account-server
+		swift-container|/usr/bin/swift-container-server
+		swift-object|/usr/bin/swift-object-server
+		memcached|/usr/bin/memcached
+		radosgw|/usr/bin/radosgw
+		ceph-mon|/usr/bin/ceph-mon
+		ceph-osd|/usr/bin/ceph-osd
+		s3cmd|/usr/bin/s3cmd
+		openssl|/usr/bin/openssl
+	LIST
 	lint) cat <<-'LIST' ;;
 		clang|/usr/bin/clang
 		clang-tidy|/usr/bin/clang-tidy
@@ -59,7 +72,7 @@ packages_of() {
 		python3-openpyxl|python:openpyxl
 	LIST
 	*)
-		echo "packages.sh: there is no group \"$1\" (build, run, test, lint, bench)." >&2
+		echo "packages.sh: there is no group \"$1\" (build, run, test, s3, lint, bench)." >&2
 		exit 2
 		;;
 	esac
@@ -129,13 +142,14 @@ apt-get -qq -o DPkg::Lock::Timeout=300 update
 apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
 	install --yes --no-install-recommends "$@"
 for package; do
-	unit=
+	units=
 	case $package in
-	nginx*) unit=nginx.service ;;
-	postgresql*) unit=postgresql.service ;;
+	nginx*) units=nginx.service ;;
+	postgresql*) units=postgresql.service ;;
+	memcached|swift-*|ceph-*|radosgw) units=$(dpkg -L "$package" | sed -n "s|^/lib/systemd/system/\([^/@]*\.[st][a-z]*\)\$|\1|p") ;;
 	esac
-	if [ -n "$unit" ] && command -v systemctl >/dev/null; then
-		systemctl --quiet disable "$unit" || true
+	if [ -n "$units" ] && command -v systemctl >/dev/null; then
+		systemctl --quiet disable $units || true
 	fi
 done
 '

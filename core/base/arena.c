@@ -18,7 +18,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(bytes, size) ((void)0)
 #endif
 
-enum { FIRST_BLOCK = 8 << 10, BIG_BLOCK = 256 << 10 };
+enum { FIRST_BLOCK = 8 << 10, BIG_BLOCK = 256 << 10, FORMAT_USUAL = 512 };
 
 struct arena_block {
 	struct arena_block *older;
@@ -157,14 +157,18 @@ char *arena_strdup(struct arena *arena, const char *text)
 	return text ? arena_copy(arena, text, strlen(text)) : NULL;
 }
 
+/* Texts of usual length are formatted once. */
 char *arena_vprintf(struct arena *arena, const char *format, va_list args)
 {
+	char usual[FORMAT_USUAL];
 	va_list again;
 	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, format, again);
+	int length = vsnprintf(usual, sizeof(usual), format, again);
 	va_end(again);
 	if (length < 0)
 		return NULL;
+	if ((size_t)length < sizeof(usual))
+		return arena_copy(arena, usual, (size_t)length);
 	char *text = arena_alloc(arena, (size_t)length + 1);
 	if (text)
 		vsnprintf(text, (size_t)length + 1, format, args);

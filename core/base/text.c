@@ -79,23 +79,28 @@ enum err parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret)
 	return text ? parse_i64_n(text, strlen(text), min, max, ret) : ERR_INVALID;
 }
 
-static bool is_unreserved(unsigned char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
+/* RFC 3986: what is never encoded. */
+static const bool unreserved[256] = {
+    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true, ['.'] = true, ['_'] = true, ['~'] = true,
+};
 
 enum err percent_encode(struct buf *out, const char *bytes, size_t n, bool keep_slash)
 {
 	static const char digits[] = "0123456789ABCDEF";
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)bytes[i];
-		char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
-		bool plain = is_unreserved(c) || (keep_slash && c == '/');
-		enum err err = plain ? buf_append_char(out, (char)c) : buf_append(out, escape, 3);
-		if (err)
-			return err;
+	enum err err = OK;
+	/* Long runs that need no encoding are appended as they are: this is most of the cost of a signed URL. */
+	for (size_t i = 0; !err && i < n;) {
+		size_t start = i;
+		while (i < n && (unreserved[(unsigned char)bytes[i]] || (keep_slash && bytes[i] == '/')))
+			i++;
+		err = buf_append(out, bytes + start, i - start);
+		if (!err && i < n) {
+			unsigned char c = (unsigned char)bytes[i++];
+			char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
+			err = buf_append(out, escape, 3);
+		}
 	}
-	return OK;
+	return err;
 }
 
 static int hex_digit(char c)

@@ -41,6 +41,20 @@ void sha256_hex(const void *bytes, size_t n, char out[SHA256_HEX_SIZE]);
  */
 enum err sha256_fd(int fd, uint8_t out[SHA256_SIZE], int64_t *ret_size) MUST_USE;
 
+/* MD5 only where a protocol wants it (Content-MD5, ETags of object stores): it protects against damage, not against people. */
+#define MD5_SIZE 16
+
+struct file_digests {
+	uint8_t sha256[SHA256_SIZE];
+	uint8_t md5[MD5_SIZE];
+};
+
+/* Both in one pass over size bytes of the file from offset on. ERR_IO, also when the file ends before. */
+enum err digests_fd(int fd, int64_t offset, int64_t size, struct file_digests *ret) MUST_USE;
+/* SHA-256 alone, which takes two thirds of the time. May run in a thread of its own. */
+enum err sha256_range(int fd, int64_t offset, int64_t size, uint8_t out[SHA256_SIZE]) MUST_USE;
+void digests_once(const void *bytes, size_t n, struct file_digests *ret);
+
 /* One shot with a key of any length, the empty one included: whoever loads a key decides whether it is long enough. */
 void hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t n, uint8_t out[SHA256_SIZE]);
 

@@ -40,27 +40,9 @@ static int compare_pairs(const void *a, const void *b)
 	return order != 0 ? order : sigv4_compare(left->value, right->value);
 }
 
-static bool is_unreserved(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-/* percent_encode, but the long runs that need no encoding are appended as they are: this is most of the cost of a URL. */
-static void append_encoded(struct buf *out, struct str raw, bool keep_slash)
-{
-	for (size_t i = 0; i < raw.n;) {
-		size_t start = i;
-		while (i < raw.n && (is_unreserved(raw.p[i]) || (keep_slash && raw.p[i] == '/')))
-			i++;
-		buf_append(out, raw.p + start, i - start);
-		if (i < raw.n)
-			percent_encode(out, raw.p + i++, 1, keep_slash);
-	}
-}
-
 void sigv4_append_path(struct buf *out, struct str path)
 {
-	append_encoded(out, path, true);
+	percent_encode(out, path.p, path.n, true);
 }
 
 void sigv4_append_scope(struct buf *out, const struct sigv4_credentials *credentials, const char *basic_date)
@@ -78,7 +60,7 @@ static struct str encode(struct buf *out, struct str raw)
 {
 	size_t start = out->len;
 
-	append_encoded(out, raw, false);
+	percent_encode(out, raw.p, raw.n, false);
 	return (struct str){out->data + start, out->len - start};
 }
 

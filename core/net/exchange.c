@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define SLOW_BYTES_PER_SECOND 1024L
+#define TRANSFER_BUFFER (256L << 10)
 
 static size_t refuse(struct exchange *exchange, enum err err, const char *why)
 {
@@ -51,7 +52,12 @@ static size_t receive_body(char *bytes, size_t size, size_t count, void *context
 	exchange->received += n;
 	curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (exchange->request->sink != NULL && status >= 200 && status <= 299) {
-		enum err err = exchange->request->sink(exchange->request->sink_context, bytes, n);
+		enum err err = OK;
+		if (!exchange->begun && exchange->request->begin != NULL)
+			err = exchange->request->begin(exchange->request->sink_context, (int)status, exchange->headers, exchange->header_count);
+		exchange->begun = true;
+		if (err == OK)
+			err = exchange->request->sink(exchange->request->sink_context, bytes, n);
 		return err == OK ? n : refuse(exchange, err, "the receiver of the response stopped it");
 	}
 	return buf_append(&exchange->body, bytes, n) == OK ? n : refuse(exchange, ERR_TOO_LARGE, "no memory for the response");
@@ -95,7 +101,7 @@ static size_t send_file(char *out, size_t size, size_t count, void *context)
 	if ((int64_t)room > left)
 		room = (size_t)left;
 	do {
-		n = pread(exchange->request->body_fd, out, room, exchange->sent);
+		n = pread(exchange->request->body_fd, out, room, exchange->request->body_offset + exchange->sent);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 || (n == 0 && room > 0)) {
 		refuse(exchange, ERR_IO, "the file to send could not be read to its end");
@@ -182,6 +188,14 @@ static void set_limits(CURL *curl, const struct http_request *request, struct ex
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(request->timeout_ms > 0 ? request->timeout_ms : HTTP_TIMEOUT_MS));
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_guarded);
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, exchange);
+	if (!request->cut_response) { /* many of those are under way at once, and small */
+		curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, TRANSFER_BUFFER);
+		curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, TRANSFER_BUFFER);
+	}
+	if (request->max_bytes_s > 0) {
+		curl_easy_setopt(curl, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
+		curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
+	}
 	if (request->stall_timeout_s > 0) {
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES_PER_SECOND);
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)request->stall_timeout_s);

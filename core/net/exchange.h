@@ -22,6 +22,7 @@ struct exchange {
 	size_t header_count;
 	size_t header_bytes;
 	size_t received;  /* body bytes so far */
+	bool begun;       /* the sink has been told what comes */
 	int64_t sent;     /* bytes of body_fd so far */
 	bool plain;       /* http, not https */
 	bool cut;         /* enough of the body is there: the rest is not wanted */

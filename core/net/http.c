@@ -50,13 +50,18 @@ enum err http_get(struct arena *arena, const char *url, size_t response_max, str
 	return http_request(arena, &request, ret, ret_why);
 }
 
-const char *http_header(const struct http_response *response, const char *name)
+const char *http_header_of(const struct http_header *headers, size_t count, const char *name)
 {
-	for (size_t i = 0; i < response->header_count; i++) {
-		if (text_equal(response->headers[i].name, name))
-			return response->headers[i].value;
+	for (size_t i = 0; i < count; i++) {
+		if (text_equal(headers[i].name, name))
+			return headers[i].value;
 	}
 	return NULL;
+}
+
+const char *http_header(const struct http_response *response, const char *name)
+{
+	return http_header_of(response->headers, response->header_count, name);
 }
 
 void http_close_all(void)

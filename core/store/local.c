@@ -2,13 +2,11 @@
  * The local driver: objects as files. Called by the object handlers, the workers and the janitor.
  * Must never follow a symbolic link below its root, nor acknowledge what is not on disk.
  */
-#include "core/store/store.h"
+#include "core/store/driver.h"
 
 #include "core/base/clock.h"
-#include "core/base/ids.h"
 #include "core/base/text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum err from_errno(void)
+enum err store_errno(void)
 {
 	switch (errno) {
 	case ENOENT:
@@ -29,7 +27,7 @@ static enum err from_errno(void)
 	}
 }
 
-static int open_directory(const struct config *config, const char *name)
+int store_directory(const struct config *config, const char *name)
 {
 	char path[1024];
 	int n = snprintf(path, sizeof(path), "%s/%s", config->storage_root, name);
@@ -44,7 +42,7 @@ static int open_directory(const struct config *config, const char *name)
 static int open_parent(const struct config *config, const char *key, bool make, const char **ret_name)
 {
 	char segment[STORE_KEY_MAX + 1];
-	int at = open_directory(config, "blobs");
+	int at = store_directory(config, "blobs");
 	const char *p = key;
 	for (const char *slash; at >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
 		snprintf(segment, sizeof(segment), "%.*s", (int)(slash - p), p);
@@ -62,97 +60,87 @@ static int open_parent(const struct config *config, const char *key, bool make, 
 	return at;
 }
 
-enum err store_open(const struct config *config, const char *key, int *ret_fd)
+static enum err local_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
 {
 	const char *name;
-	if (!store_key_valid(key))
-		return ERR_INVALID;
 	int parent = open_parent(config, key, false, &name);
+	(void)deadline_s;
 	if (parent < 0)
-		return from_errno();
+		return store_errno();
 	int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	enum err err = fd < 0 ? from_errno() : OK;
+	enum err err = fd < 0 ? store_errno() : OK;
 	close(parent);
 	if (!err)
 		*ret_fd = fd;
 	return err;
 }
 
-enum err store_place(const struct config *config, const char *spool_path, const char *key)
+enum err local_look(const struct config *config, const char *key, int64_t *ret_size)
+{
+	struct stat st;
+	int fd;
+	enum err err = local_open(config, key, 0, &fd);
+	if (err)
+		return err;
+	err = fstat(fd, &st) ? store_errno() : OK;
+	close(fd);
+	if (!err)
+		*ret_size = st.st_size;
+	return err;
+}
+
+enum err local_link(const struct config *config, const char *path, const char *key)
 {
 	const char *name;
-	if (!store_key_valid(key))
-		return ERR_INVALID;
 	int parent = open_parent(config, key, true, &name);
 	if (parent < 0)
-		return from_errno();
-	enum err err = chmod(spool_path, 0640) ? from_errno() : OK;
-	int failed = err ? 0 : linkat(AT_FDCWD, spool_path, parent, name, 0);
+		return store_errno();
+	enum err err = chmod(path, 0640) ? store_errno() : OK;
+	int failed = err ? 0 : linkat(AT_FDCWD, path, parent, name, 0);
 	if (failed && errno == EEXIST) /* left by an attempt that crashed: two live ones are kept apart by their row's lock */
-		failed = unlinkat(parent, name, 0) || linkat(AT_FDCWD, spool_path, parent, name, 0);
+		failed = unlinkat(parent, name, 0) || linkat(AT_FDCWD, path, parent, name, 0);
 	if (!err && (failed || fsync(parent)))
-		err = from_errno();
+		err = store_errno();
 	close(parent);
 	return err;
 }
 
-enum err store_create(struct arena *arena, const struct config *config, const char **ret_path, int *ret_fd)
-{
-	char id[UUID_SIZE];
-	uuid_v4(id);
-	const char *path = arena_printf(arena, "%s/spool/%s.new", config->storage_root, id);
-	if (!path)
-		return ERR_TOO_LARGE;
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return from_errno();
-	*ret_path = path;
-	*ret_fd = fd;
-	return OK;
-}
-
-enum err store_delete(const struct config *config, const char *key)
+static enum err local_remove(const struct config *config, const char *key)
 {
 	const char *name;
-	if (!store_key_valid(key))
-		return ERR_INVALID;
 	int parent = open_parent(config, key, false, &name);
 	if (parent < 0)
-		return errno == ENOENT ? OK : from_errno();
-	enum err err = unlinkat(parent, name, 0) && errno != ENOENT ? from_errno() : OK;
+		return errno == ENOENT ? OK : store_errno();
+	enum err err = unlinkat(parent, name, 0) && errno != ENOENT ? store_errno() : OK;
 	close(parent);
 	return err;
 }
 
-/* nginx lays bodies into numbered folders below spool/, so this goes one level down. */
-static int64_t sweep_directory(int fd, int64_t older_than, int depth)
+/* URLs of our own origin: "https://host:port" is its scheme and the value of the Host header. */
+static enum err local_presign(struct arena *arena, const struct config *config, const char *method, const char *key, const struct sigv4_pair *query,
+                              size_t query_count, const struct sigv4_pair *headers, size_t header_count, int64_t life_s, const char **ret_url)
 {
-	int64_t count = 0;
-	DIR *directory = fdopendir(fd);
-	if (!directory) {
-		close(fd);
-		return 0;
-	}
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		struct stat st;
-		if (entry->d_name[0] == '.' || fstatat(dirfd(directory), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			continue;
-		if (S_ISDIR(st.st_mode) && depth > 0) {
-			int below = openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			count += below >= 0 ? sweep_directory(below, older_than, depth - 1) : 0;
-		} else if (S_ISREG(st.st_mode) && st.st_mtime < older_than && unlinkat(dirfd(directory), entry->d_name, 0) == 0) {
-			count++;
-		}
-	}
-	closedir(directory);
-	return count;
+	struct sigv4_credentials credentials = store_credentials(config);
+	const char *mark = strstr(config->public_url, "://");
+	if (!mark || !mark[3])
+		return ERR_INVALID;
+	const char *scheme = arena_copy(arena, config->public_url, (size_t)(mark - config->public_url));
+	const char *path = arena_printf(arena, STORE_URL_PREFIX "%s", key);
+	if (!scheme || !path)
+		return ERR_TOO_LARGE;
+	struct sigv4_request request = {method, mark + 3, str_of(path), query, query_count, headers, header_count};
+	return sigv4_presign(arena, &credentials, &request, scheme, clock_unix(), life_s, ret_url);
 }
 
-enum err store_sweep(const struct config *config, int64_t age_s, int64_t *ret_count)
-{
-	int fd = open_directory(config, "spool");
-	if (fd < 0)
-		return from_errno();
-	*ret_count = sweep_directory(fd, clock_unix() - age_s, 1);
-	return OK;
-}
+const struct store_driver store_local = {
+    .presign = local_presign,
+    .look = local_look,
+    .open = local_open,
+    .place = local_link,
+    .remove = local_remove,
+    .parts_begin = local_parts_begin,
+    .parts_arrived = local_parts_arrived,
+    .parts_complete = local_parts_complete,
+    .parts_abort = local_parts_abort,
+    .sweep_parts = local_sweep_parts,
+};

@@ -1,11 +1,18 @@
 /*
- * Objects: files under keys, signed URLs to put and get them. Driver `local`: a directory on one file system,
- *   ROOT/spool/   bodies on their way in (written by nginx) and files being made
- *   ROOT/blobs/   finished objects under their keys
- * An object appears whole or not at all: it is synced, then linked or renamed into place, then its directory is synced.
+ * Objects: files under keys, signed URLs to put and get them. Two drivers (storage.driver), the same for everybody above:
+ *
+ *   local  a directory on one file system, served by nginx
+ *          ROOT/spool/   bodies on their way in (written by nginx) and files being made
+ *          ROOT/blobs/   finished objects under their keys
+ *   s3     a bucket of an S3-compatible store (s3.h). ROOT/spool/ holds what is on its way between the two.
+ *
+ * An object appears whole or not at all, and is durable before a call says so. Local: synced, then linked into place, then its
+ * directory is synced.
  *
  * Keys are made by us: segments of [A-Za-z0-9._~%-] divided by single slashes, none of them "." or "..", at most 512
  * bytes. Anything else is ERR_INVALID, so a key can be a path.
+ *
+ * Results of the driver s3 are those of s3.h, and logged here with what the store said.
  */
 #ifndef TIDEGATE_CORE_STORE_STORE_H
 #define TIDEGATE_CORE_STORE_STORE_H
@@ -17,11 +24,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STORE_KEY_MAX = 512 };
+enum { STORE_KEY_MAX = 512, STORE_PARTS_MAX = 10000 };
+
+/* Files up to this size are read when they are handed in; larger ones when they are first worked on. */
+#define STORE_READ_AT_ONCE (64LL << 20)
 
 #define STORE_URL_PREFIX "/objects/"
 
-/* The credentials that our own URLs are signed with. The texts belong to the configuration. */
+/* Can objects be kept with this configuration? ERR_INVALID with a sentence in *ret_why. Asks nobody. */
+enum err store_configured(const struct config *config, const char **ret_why) MUST_USE;
+
+/* Do clients put and get objects somewhere else than at our own origin? Then nobody tells us when one has arrived. */
+bool store_is_remote(const struct config *config);
+
+/* The credentials that URLs of our own origin are signed with. The texts belong to the configuration. */
 struct sigv4_credentials store_credentials(const struct config *config);
 
 bool store_key_valid(const char *key);
@@ -30,20 +46,26 @@ bool store_key_valid(const char *key);
 const char *store_key_segment(struct arena *arena, const char *text) MUST_USE;
 
 /*
- * URL for one PUT of exactly size bytes. With a checksum (SHA-256, hex) the client must send x-amz-checksum-sha256 with
- * *ret_checksum (base64), which is signed too; otherwise *ret_checksum is NULL.
+ * URL for one PUT of exactly size bytes. *ret_headers: JSON object of the headers that the client must send, which are signed
+ * too: with a checksum (SHA-256, hex) x-amz-checksum-sha256, and if-none-match where the store honours it.
  */
 enum err store_presign_put(struct arena *arena, const struct config *config, const char *key, int64_t size, const char *checksum,
-                           int64_t life_s, const char **ret_url, const char **ret_checksum) MUST_USE;
+                           int64_t life_s, const char **ret_url, const char **ret_headers) MUST_USE;
 
 /* URL for GETs; file_name is what a browser saves it as. */
 enum err store_presign_get(struct arena *arena, const struct config *config, const char *key, const char *file_name,
                            const char *content_type, int64_t life_s, const char **ret_url) MUST_USE;
 
-/* Opens a finished object for reading. ERR_NOT_FOUND, ERR_IO. */
-enum err store_open(const struct config *config, const char *key, int *ret_fd) MUST_USE;
+/* Size of a finished object. ERR_NOT_FOUND. */
+enum err store_look(const struct config *config, const char *key, int64_t *ret_size) MUST_USE;
 
-/* Links a synced file of ROOT/spool into place under key; what a crashed attempt left there is replaced. spool_path stays
+/*
+ * Opens a finished object for reading. ERR_NOT_FOUND, ERR_IO. With the driver s3 it is fetched into a file without a name, within
+ * deadline_s seconds (0: storage.deadline_s).
+ */
+enum err store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd) MUST_USE;
+
+/* Links a synced file of ROOT/spool into place under key, or sends it; what stands there is replaced. spool_path stays
    (nginx removes its own temporary files; whoever called store_create removes theirs). */
 enum err store_place(const struct config *config, const char *spool_path, const char *key) MUST_USE;
 
@@ -53,7 +75,24 @@ enum err store_create(struct arena *arena, const struct config *config, const ch
 /* Absent is fine. */
 enum err store_delete(const struct config *config, const char *key) MUST_USE;
 
-/* Removes files of ROOT/spool older than age_s seconds; *ret_count of them. */
+/* Removes files of ROOT/spool older than age_s seconds, and uploads in parts older than storage.multipart_life_s; *ret_count of them. */
 enum err store_sweep(const struct config *config, int64_t age_s, int64_t *ret_count) MUST_USE;
+
+/*
+ * Uploads in parts: parts are counted from 1, all but the last have storage.part_bytes bytes (store_part_size). An id belongs to
+ * one key. Nothing is an object before store_parts_complete.
+ */
+int64_t store_part_size(const struct config *config, int64_t size);
+enum err store_parts_begin(struct arena *arena, const struct config *config, const char *key, const char **ret_id) MUST_USE;
+enum err store_presign_part(struct arena *arena, const struct config *config, const char *key, const char *id, int number, int64_t size,
+                            int64_t life_s, const char **ret_url) MUST_USE;
+/* *ret_sizes[n]: bytes of part n + 1 that have arrived, -1: none yet; count of them. ERR_NOT_FOUND: no such upload (any more). */
+enum err store_parts_arrived(struct arena *arena, const struct config *config, const char *key, const char *id, size_t count, int64_t **ret_sizes) MUST_USE;
+/* All parts of an object of size bytes, part_size each, have arrived: it becomes one. Done before is fine. */
+enum err store_parts_complete(const struct config *config, const char *key, const char *id, int64_t size, int64_t part_size) MUST_USE;
+/* Absent is fine. */
+enum err store_parts_abort(const struct config *config, const char *key, const char *id) MUST_USE;
+/* Local only: takes a part that nginx laid into the spool, of size bytes, to be at offset of the object. */
+enum err store_part_place(const struct config *config, const char *id, int number, int from, int64_t offset, int64_t size) MUST_USE;
 
 #endif

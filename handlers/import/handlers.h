@@ -5,12 +5,20 @@
 #define TIDEGATE_HANDLERS_IMPORT_HANDLERS_H
 
 #include "core/jobs/jobs.h"
+#include "fcgi/job_care.h"
 #include "fcgi/route.h"
 
 extern const struct route_table import_routes;
 
+/* job_care.c */
+extern const struct job_care_table import_job_care;
+
 /* upload_url.c */
 enum err import_upload_url(struct request *request, struct response *response);
+
+/* upload_parts.c */
+enum err import_upload_complete(struct request *request, struct response *response);
+enum err import_upload_abort(struct request *request, struct response *response);
 
 /* jobs_create.c, jobs_read.c */
 enum err import_create(struct request *request, struct response *response);

@@ -15,7 +15,7 @@
 /* Columns of the statement import_start. */
 enum { W_ID, W_SPACE, W_TARGET, W_OBJECT, W_OVERRIDES, W_ENCODING, W_DELIMITER, W_HEADER, W_MAPPING, W_ESTIMATED, W_TOTAL, W_PARSED_TO, W_PLANNED,
        W_ASSIGNMENT, W_DUPLICATES, W_DEFAULTS, W_FILE_NAME, W_CREATED_BY, W_INVALID, W_PARSED, W_FORMAT, W_COLUMNS, W_SHEET, W_EDITS,
-       W_VALUE_MAP };
+       W_VALUE_MAP, W_HASH };
 
 static enum err take(struct worker *worker, const char *no, const struct pg_rows *rows, struct job *job, struct import_work *ret)
 {
@@ -37,6 +37,7 @@ static enum err take(struct worker *worker, const char *no, const struct pg_rows
 	    .duplicates = pg_text(rows, 0, W_DUPLICATES),
 	    .defaults = pg_text(rows, 0, W_DEFAULTS),
 	    .value_map = pg_text(rows, 0, W_VALUE_MAP),
+	    .file_hash = pg_text(rows, 0, W_HASH),
 	    .header_row = pg_i64(rows, 0, W_HEADER),
 	    .rows_total = pg_i64(rows, 0, W_TOTAL),
 	    .rows_invalid = pg_i64(rows, 0, W_INVALID),
@@ -106,14 +107,36 @@ static const char *format_of(int fd)
 	return memcmp(head, zip, sizeof(head)) == 0 || memcmp(head, container, sizeof(head)) == 0 ? "xlsx" : "csv";
 }
 
-enum err import_read(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const char *mode,
-                     const char *const *extra, struct reader *reader, int *ret_fd)
+enum err import_open(struct worker *worker, struct job *job, const struct import_work *work, char hash[SHA256_HEX_SIZE], int64_t *ret_size,
+                     int *ret_fd)
 {
-	const struct config *config = worker->config;
+	char hex[SHA256_HEX_SIZE];
+	uint8_t digest[SHA256_SIZE];
 	int fd;
-	enum err err = store_open(config, work->object_key, &fd);
+	enum err err = store_open(worker->config, work->object_key, 0, &fd);
+	if (err == ERR_UNAVAILABLE || err == ERR_TIMEOUT)
+		return err;
 	if (err)
 		return job_refuse(job, err == ERR_NOT_FOUND ? "file_gone" : "file_unreadable");
+	if (hash || store_is_remote(worker->config)) {
+		err = sha256_fd(fd, digest, ret_size);
+		hex_encode(digest, sizeof(digest), hex);
+		if (!err && work->file_hash && !text_equal(work->file_hash, hex))
+			err = job_refuse(job, "file_changed");
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	if (hash)
+		memcpy(hash, hex, sizeof(hex));
+	*ret_fd = fd;
+	return OK;
+}
+
+enum err import_read(struct worker *worker, struct arena *arena, int fd, const char *mode, const char *const *extra, struct reader *reader)
+{
+	const struct config *config = worker->config;
 	const char *scratch = arena_printf(arena, "%s/spool", config->storage_root);
 	struct reader_options options = {
 	    .program = *config->reader_program ? config->reader_program : "/proc/self/exe",
@@ -127,12 +150,7 @@ enum err import_read(struct worker *worker, struct arena *arena, struct job *job
 	    .memory_bytes = config->reader_memory,
 	    .cpu_seconds = config->reader_cpu_s,
 	};
-	err = reader_start(reader, arena, &options);
-	if (err)
-		close(fd);
-	else
-		*ret_fd = fd;
-	return err;
+	return reader_start(reader, arena, &options);
 }
 
 enum err import_verdict(struct job *job, const struct reader_result *result)

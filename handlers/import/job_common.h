@@ -4,6 +4,7 @@
 #ifndef TIDEGATE_HANDLERS_IMPORT_JOB_COMMON_H
 #define TIDEGATE_HANDLERS_IMPORT_JOB_COMMON_H
 
+#include "core/crypto/digest.h"
 #include "core/jobs/jobs.h"
 #include "handlers/import/check.h"
 #include "readers/reader.h"
@@ -15,6 +16,7 @@ struct import_work {
 	const char *encoding, *delimiter, *mapping; /* NULL until inspected */
 	const char *sheet; /* of a workbook; NULL otherwise */
 	const char *overrides, *format, *assignment, *duplicates, *defaults;
+	const char *file_hash; /* SHA-256, hex; NULL until somebody has read the file */
 	const char *value_map; /* JSON: what values of the file mean, by field */
 	int64_t header_row, rows_total, rows_invalid, parsed_to, columns;
 	int64_t edits; /* rows changed by hand */
@@ -34,9 +36,15 @@ enum err import_nothing(struct worker *worker, struct arena *arena, struct job *
 /* Stops the import as cancelled and ends the job, in one transaction. */
 enum err import_cancelled(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work) MUST_USE;
 
-/* Starts a reader child on the import's file. *ret_fd is to be closed after reader_finish. job->failure is set on failure. */
-enum err import_read(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const char *mode,
-                     const char *const *extra, struct reader *reader, int *ret_fd) MUST_USE;
+/*
+ * Opens the import's file. Its SHA-256 is computed when hash is not NULL, and whenever the file comes from a store of its own; it
+ * must then be the one that is known of it. job->failure is set on failure. ret_size may be NULL.
+ */
+enum err import_open(struct worker *worker, struct job *job, const struct import_work *work, char hash[SHA256_HEX_SIZE], int64_t *ret_size,
+                     int *ret_fd) MUST_USE;
+
+/* Starts a reader child on that file, which must stay open until reader_finish. */
+enum err import_read(struct worker *worker, struct arena *arena, int fd, const char *mode, const char *const *extra, struct reader *reader) MUST_USE;
 
 /* What a verdict means for the job: OK, or job_refuse with its code. */
 enum err import_verdict(struct job *job, const struct reader_result *result) MUST_USE;

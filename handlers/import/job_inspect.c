@@ -27,25 +27,43 @@ struct inspection {
 	char fingerprint[SHA256_HEX_SIZE];
 };
 
-static enum err check_file(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work)
+/* Nobody had read the file before: it has its hash from now on, and two imports of it do not both go on by accident. */
+static enum err know_hash(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, const char *hash)
 {
-	uint8_t digest[SHA256_SIZE];
+	const struct pg_scope scope = {work->created_by, work->space, "worker"};
+	struct pg *pg = &worker->pg;
+	struct pg_rows rows = {0};
+	enum err err = pg_begin(pg, &scope);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_LOCK_HASH, PG_VALUES(hash), NULL);
+	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_KNOW_HASH, PG_VALUES(work->no, hash), &rows);
+	if (!err)
+		err = pg_commit(pg);
+	pg_rollback(pg);
+	return !err && rows.count && !pg_bool(&rows, 0, 0) ? job_refuse(job, "duplicate_file") : err;
+}
+
+/* Opens the file and reads all of it once: it is what was declared. */
+static enum err open_checked(struct worker *worker, struct arena *arena, struct job *job, const struct import_work *work, int *ret_fd)
+{
 	char hex[SHA256_HEX_SIZE];
 	struct pg_rows rows;
-	int fd;
 	int64_t size = 0;
-	if (store_open(worker->config, work->object_key, &fd))
-		return job_refuse(job, "file_gone");
-	enum err err = sha256_fd(fd, digest, &size);
-	close(fd);
-	if (!err)
-		err = pg_query(&worker->pg, arena, STMT_IMPORT_FILE, PG_VALUES(work->no), &rows);
+	int fd;
+	enum err err = import_open(worker, job, work, hex, &size, &fd);
 	if (err)
 		return err;
-	hex_encode(digest, sizeof(digest), hex);
-	if (rows.count == 0 || pg_i64(&rows, 0, 0) != size || !text_equal(pg_text(&rows, 0, 1), hex))
-		return job_refuse(job, "file_changed");
-	return OK;
+	err = pg_query(&worker->pg, arena, STMT_IMPORT_FILE, PG_VALUES(work->no), &rows);
+	if (!err && (rows.count == 0 || pg_i64(&rows, 0, 0) != size))
+		err = job_refuse(job, "file_changed");
+	if (!err && !work->file_hash)
+		err = know_hash(worker, arena, job, work, hex);
+	if (err)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return err;
 }
 
 /* The arguments that a user's overrides mean to the reader. */
@@ -83,11 +101,16 @@ static enum err read_meta(struct worker *worker, struct arena *arena, struct job
 	struct frame frame;
 	json_t *meta = NULL;
 	int fd = -1;
-	enum err err = reader_arguments(arena, work, extra);
-	if (!err)
-		err = import_read(worker, arena, job, work, "inspect", extra, &reader, &fd);
+	enum err err = open_checked(worker, arena, job, work, &fd);
 	if (err)
 		return err;
+	err = reader_arguments(arena, work, extra);
+	if (!err)
+		err = import_read(worker, arena, fd, "inspect", extra, &reader);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	while (!err && reader_next(&reader, &frame) == READER_FRAME)
 		if (frame.type == FRAME_META)
 			err = json_parse(arena, frame.payload.p, frame.payload.n, &meta, NULL);
@@ -263,9 +286,7 @@ enum err import_inspect_run(struct worker *worker, struct arena *arena, struct j
 	enum err err = import_begin(worker, arena, job, "pending", "inspecting", &work, &go);
 	if (err || !go)
 		return err ? err : import_nothing(worker, arena, job);
-	err = check_file(worker, arena, job, &work);
-	if (!err)
-		err = read_meta(worker, arena, job, &work, &inspection.meta);
+	err = read_meta(worker, arena, job, &work, &inspection.meta);
 	if (err)
 		return err;
 	inspection.has_header = json_is_true(json_object_get(inspection.meta, "hasHeader"));

@@ -177,9 +177,14 @@ static enum err read_rows(struct parse *parse, uint64_t *ret_rows)
 	struct reader reader;
 	struct frame frame;
 	int fd = -1;
-	enum err err = import_read(parse->worker, parse->arena, parse->job, work, "rows", work->sheet ? workbook : text, &reader, &fd);
+	enum err err = import_open(parse->worker, parse->job, work, NULL, NULL, &fd);
 	if (err)
 		return err;
+	err = import_read(parse->worker, parse->arena, fd, "rows", work->sheet ? workbook : text, &reader);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	while (!err && !parse->job->cancelled && reader_next(&reader, &frame) == READER_FRAME)
 		if (frame.type == FRAME_ROWS)
 			err = put_rows(parse, &reader, &frame);

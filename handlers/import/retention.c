@@ -24,6 +24,8 @@ enum err import_remove(struct pg *pg, struct arena *arena, const struct import_r
 		return ERR_TOO_LARGE;
 	enum err err = pg_query(pg, arena, STMT_IMPORT_ENQUEUE_REMOVAL, PG_VALUES(what->no, objects), NULL);
 	if (!err)
+		err = pg_query(pg, arena, STMT_IMPORT_FORGET_JOBS, PG_VALUES(what->no), NULL);
+	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_FORGET_UPLOAD, PG_VALUES(what->no), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_DELETE, PG_VALUES(what->no), NULL);

@@ -3,6 +3,8 @@
 
 static const struct route routes[] = {
     {METHOD_POST, "/api/import/upload-url", GUARD_MEMBER, ROUTE_JSON | ROUTE_CREATES, import_upload_url},
+    {METHOD_POST, "/api/import/uploads/{id}/complete", GUARD_MEMBER, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_upload_complete},
+    {METHOD_POST, "/api/import/uploads/{id}/abort", GUARD_MEMBER, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, import_upload_abort},
     {METHOD_GET, "/api/import/targets", GUARD_ADMIN, 0, import_targets},
     {METHOD_GET, "/api/import/targets/{name}/template.csv", GUARD_ADMIN, 0, import_target_csv},
     {METHOD_GET, "/api/import/targets/{name}/template.xlsx", GUARD_ADMIN, 0, import_target_xlsx},

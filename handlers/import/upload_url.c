@@ -4,23 +4,20 @@
  * Must never sign a key that a client chose.
  */
 #include "core/base/clock.h"
-#include "core/base/ids.h"
 #include "core/base/metrics.h"
 #include "core/store/store.h"
 #include "fcgi/fields.h"
 #include "handlers/import/handlers.h"
+#include "handlers/import/upload.h"
 
 #include <ctype.h>
 #include <string.h>
 
+#define ONE_PUT_MAX (5LL << 30) /* what object stores take in one request */
+
 enum { NAME_MAX_CHARACTERS = 255, EXTENSION_MAX = 10, ATTEMPTS = 3 };
 
-struct wanted {
-	const char *name, *checksum, *size_text;
-	int64_t size;
-};
-
-static bool read_body(struct request *request, struct response *response, struct wanted *ret)
+static bool read_body(struct request *request, struct response *response, struct upload_wanted *ret)
 {
 	const char *user = NULL;
 	int64_t max = request->gate->config->upload_max_bytes;
@@ -29,6 +26,11 @@ static bool read_body(struct request *request, struct response *response, struct
 	    !field_sha256(response, request->json, "checksum", &ret->checksum) ||
 	    !field_text(response, request->json, "userId", 0, NAME_MAX_CHARACTERS, &user))
 		return false;
+	const json_t *parts = json_object_get(request->json, "parts");
+	if (parts && !json_is_boolean(parts)) {
+		refuse_field(response, PROBLEM_INVALID_FIELD, "parts", "true or false");
+		return false;
+	}
 	if (user && !text_equal(user, request->claims.sub)) {
 		refuse(response, PROBLEM_USER_MISMATCH);
 		return false;
@@ -42,6 +44,11 @@ static bool read_body(struct request *request, struct response *response, struct
 		return false;
 	}
 	ret->size_text = pg_number(request->arena, ret->size);
+	ret->parts = json_is_true(parts) && ret->size > request->gate->config->storage_multipart_bytes;
+	if (!ret->parts && ret->size > ONE_PUT_MAX) {
+		refuse_field(response, PROBLEM_PARTS_REQUIRED, "parts", "true");
+		return false;
+	}
 	return true;
 }
 
@@ -61,6 +68,13 @@ static const char *extension_of(struct arena *arena, const char *name)
 	return extension ? extension : "bin";
 }
 
+const char *upload_key(struct request *request, const struct upload_wanted *wanted, char id[UUID_SIZE])
+{
+	const char *segment = store_key_segment(request->arena, request->claims.sub);
+	uuid_v4(id);
+	return segment ? arena_printf(request->arena, "imports/%s/%s.%s", segment, id, extension_of(request->arena, wanted->name)) : NULL;
+}
+
 static enum err answer(struct response *response, const struct pg_rows *rows, bool reused)
 {
 	struct json_writer *w = respond_json(response, 200);
@@ -75,7 +89,7 @@ static enum err answer(struct response *response, const struct pg_rows *rows, bo
 	return respond_end(response);
 }
 
-static enum err find_live(struct request *request, const struct wanted *wanted, struct pg_rows *ret)
+static enum err find_live(struct request *request, const struct upload_wanted *wanted, struct pg_rows *ret)
 {
 	const char *reuse = pg_number(request->arena, request->gate->config->upload_url_reuse_s);
 	return pg_query(&request->gate->pg, request->arena, STMT_UPLOAD_FIND_LIVE, PG_VALUES(wanted->name, wanted->size_text, wanted->checksum, reuse),
@@ -83,24 +97,19 @@ static enum err find_live(struct request *request, const struct wanted *wanted, 
 }
 
 /* *ret_issued false: a double tap was faster, its row is to be found now. */
-static enum err issue(struct request *request, const struct wanted *wanted, bool *ret_issued)
+static enum err issue(struct request *request, const struct upload_wanted *wanted, bool *ret_issued)
 {
 	const struct config *config = request->gate->config;
 	struct pg *pg = &request->gate->pg;
 	struct arena *arena = request->arena;
-	const char *url = NULL, *checksum = NULL;
+	const char *url = NULL, *headers = NULL;
 	struct pg_rows rows;
 	char id[UUID_SIZE];
-	uuid_v4(id);
-	const char *segment = store_key_segment(arena, request->claims.sub);
-	const char *key = segment ? arena_printf(arena, "imports/%s/%s.%s", segment, id, extension_of(arena, wanted->name)) : NULL;
+	const char *key = upload_key(request, wanted, id);
 	if (!key)
 		return ERR_TOO_LARGE;
 	int64_t expires = clock_unix() + config->upload_url_life_s;
-	enum err err = store_presign_put(arena, config, key, wanted->size, wanted->checksum, config->upload_url_life_s, &url, &checksum);
-	const char *headers = checksum ? arena_printf(arena, "{\"x-amz-checksum-sha256\":\"%s\"}", checksum) : "{}";
-	if (!err && !headers)
-		err = ERR_TOO_LARGE;
+	enum err err = store_presign_put(arena, config, key, wanted->size, wanted->checksum, config->upload_url_life_s, &url, &headers);
 	const char *reuse = pg_number(arena, config->upload_url_reuse_s);
 	if (!err)
 		err = pg_query(pg, arena, STMT_UPLOAD_EXPIRE_SAME, PG_VALUES(wanted->name, wanted->size_text, wanted->checksum, reuse), NULL);
@@ -114,10 +123,12 @@ static enum err issue(struct request *request, const struct wanted *wanted, bool
 
 enum err import_upload_url(struct request *request, struct response *response)
 {
-	struct wanted wanted = {0};
+	struct upload_wanted wanted = {0};
 	struct pg_rows rows;
 	if (!read_body(request, response, &wanted))
 		return OK;
+	if (wanted.parts)
+		return upload_parts_url(request, response, &wanted);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		bool issued = false;
 		enum err err = find_live(request, &wanted, &rows);

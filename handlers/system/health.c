@@ -89,28 +89,55 @@ enum err system_openapi(struct request *request, struct response *response)
 	return ERR_BUG;
 }
 
+/* Columns of the statement queue_metrics. */
+enum { FIGURE_KIND, FIGURE_READY, FIGURE_SCHEDULED, FIGURE_RUNNING, FIGURE_DEAD, FIGURE_OLDEST, FIGURES };
+
+static const char *const states[] = {[FIGURE_READY] = "ready", [FIGURE_SCHEDULED] = "scheduled", [FIGURE_RUNNING] = "running", [FIGURE_DEAD] = "dead"};
+
+static void gauge(struct buf *out, const char *name, const char *help)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+}
+
+/* The queue over all spaces; the kinds are few (job_figures) and fit a label as they are. */
+static void put_queue(struct buf *out, const struct pg_rows *rows)
+{
+	int64_t total[FIGURES] = {0};
+	for (int row = 0; row < rows->count; row++)
+		for (int i = FIGURE_READY; i < FIGURES; i++) {
+			int64_t value = pg_i64(rows, row, i);
+			total[i] = i < FIGURE_OLDEST ? total[i] + value : value > total[i] ? value : total[i];
+		}
+	gauge(out, "tidegate_queue_jobs", "Jobs in the queue, by state: ready to be taken, scheduled for later, running, dead (given up).");
+	for (int i = FIGURE_READY; i < FIGURE_OLDEST; i++)
+		buf_printf(out, "tidegate_queue_jobs{state=\"%s\"} %lld\n", states[i], (long long)total[i]);
+	gauge(out, "tidegate_queue_oldest_ready_seconds", "How long the oldest job that is ready has been waiting.");
+	buf_printf(out, "tidegate_queue_oldest_ready_seconds %lld\n", (long long)total[FIGURE_OLDEST]);
+	gauge(out, "tidegate_queue_jobs_by_kind", "The same by kind of job; kinds that have none are left out.");
+	for (int row = 0; row < rows->count; row++)
+		for (int i = FIGURE_READY; i < FIGURE_OLDEST; i++)
+			buf_printf(out, "tidegate_queue_jobs_by_kind{kind=\"%s\",state=\"%s\"} %lld\n", pg_text(rows, row, FIGURE_KIND), states[i],
+			           (long long)pg_i64(rows, row, i));
+}
+
 enum err system_metrics(struct request *request, struct response *response)
 {
-	static const char *const gauges[] = {"tidegate_queue_jobs{state=\"ready\"}", "tidegate_queue_jobs{state=\"running\"}",
-	                                     "tidegate_queue_jobs{state=\"dead\"}", "tidegate_queue_oldest_ready_seconds"};
 	struct pg_rows rows;
 	struct buf *out = &response->body;
 	response->status = 200;
 	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(out);
-	buf_printf(out, "# HELP tidegate_up Whether the database answered.\n# TYPE tidegate_up gauge\n");
+	gauge(out, "tidegate_up", "Whether the database answered.");
 	bool up = pg_query(&request->gate->pg, request->arena, STMT_QUEUE_METRICS, PG_NONE, &rows) == OK;
 	buf_printf(out, "tidegate_up %d\n", up);
 	if (!up)
 		return OK;
-	buf_printf(out, "# HELP tidegate_queue_jobs Jobs in the queue.\n# TYPE tidegate_queue_jobs gauge\n");
-	for (int i = 0; i < 4; i++)
-		buf_printf(out, "%s %lld\n", gauges[i], (long long)pg_i64(&rows, 0, i));
+	put_queue(out, &rows);
 	if (pg_query(&request->gate->pg, request->arena, STMT_WEBHOOK_BACKLOG, PG_NONE, &rows))
 		return OK;
-	buf_printf(out, "# HELP tidegate_webhook_pending Deliveries of webhooks that have not ended.\n# TYPE tidegate_webhook_pending gauge\n"
-	                "tidegate_webhook_pending %lld\n", (long long)pg_i64(&rows, 0, 0));
-	buf_printf(out, "# HELP tidegate_webhook_oldest_pending_seconds Age of the oldest of them.\n# TYPE tidegate_webhook_oldest_pending_seconds gauge\n"
-	                "tidegate_webhook_oldest_pending_seconds %lld\n", (long long)pg_i64(&rows, 0, 1));
+	gauge(out, "tidegate_webhook_pending", "Deliveries of webhooks that have not ended.");
+	buf_printf(out, "tidegate_webhook_pending %lld\n", (long long)pg_i64(&rows, 0, 0));
+	gauge(out, "tidegate_webhook_oldest_pending_seconds", "Age of the oldest of them.");
+	buf_printf(out, "tidegate_webhook_oldest_pending_seconds %lld\n", (long long)pg_i64(&rows, 0, 1));
 	return OK;
 }

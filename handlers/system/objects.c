@@ -70,6 +70,37 @@ static enum err deny(struct response *response, enum problem problem, const char
 	return OK;
 }
 
+/* Where a part belongs, or *ret_fits false: there is no such unfinished upload, no such part of it, or it has another size. */
+static enum err find_part(struct request *request, const char *key, const char *id, struct str number, int64_t size, int *ret_number, int64_t *ret_offset,
+                          bool *ret_fits)
+{
+	struct pg_rows rows;
+	int64_t n = 0;
+	*ret_fits = false;
+	enum err err = pg_query(&request->gate->pg, request->arena, STMT_UPLOAD_PART, PG_VALUES(key, id), &rows);
+	if (err || rows.count == 0 || parse_i64_n(number.p, number.n, 1, STORE_PARTS_MAX, &n))
+		return err;
+	int64_t whole = pg_i64(&rows, 0, 0), each = pg_i64(&rows, 0, 1), offset = (n - 1) * each;
+	*ret_fits = offset < whole && size == (whole - offset < each ? whole - offset : each);
+	*ret_number = (int)n;
+	*ret_offset = offset;
+	return OK;
+}
+
+static enum err allow_part(struct request *request, struct response *response, const struct sigv4_verified *verified, const char *key, struct str id,
+                           int64_t length)
+{
+	int number;
+	int64_t offset;
+	bool fits = false;
+	const char *upload = arena_copy(request->arena, id.p, id.n);
+	enum err err = upload ? find_part(request, key, upload, sigv4_signed_parameter(verified, "partNumber"), length, &number, &offset, &fits) : ERR_TOO_LARGE;
+	if (!err && !fits)
+		return deny(response, PROBLEM_UPLOAD_USED, "no such part of an open upload");
+	response->status = 204;
+	return err;
+}
+
 static enum err allow_put(struct request *request, struct response *response, const struct sigv4_verified *verified, const char *key)
 {
 	struct pg_rows rows;
@@ -77,6 +108,9 @@ static enum err allow_put(struct request *request, struct response *response, co
 	struct str declared = sigv4_signed_header(verified, "content-length");
 	if (!declared.p || parse_i64_n(declared.p, declared.n, 0, INT64_MAX, &length))
 		return deny(response, PROBLEM_SIGNATURE_INVALID, "the length is not signed");
+	struct str parts = sigv4_signed_parameter(verified, "uploadId");
+	if (parts.p)
+		return allow_part(request, response, verified, key, parts, length);
 	enum err err = pg_query(&request->gate->pg, request->arena, STMT_UPLOAD_RECEIVE, PG_VALUES(key), &rows);
 	if (err)
 		return err;
@@ -97,6 +131,8 @@ enum err object_auth(struct request *request, struct response *response)
 	bool put = text_equal(method, "PUT"), get = text_equal(method, "GET") || text_equal(method, "HEAD");
 	if (!put && !get)
 		return OK;
+	if (store_is_remote(request->gate->config))
+		return deny(response, PROBLEM_SIGNATURE_INVALID, "objects are kept elsewhere");
 	enum sigv4_reason reason = verify(request, &verified);
 	if (reason == SIGV4_EXPIRED)
 		return deny(response, PROBLEM_SIGNATURE_EXPIRED, sigv4_reason_name(reason));
@@ -178,6 +214,45 @@ static enum err store_upload(struct request *request, struct response *response,
 	return err;
 }
 
+/* A parameter of the query as nginx got it, decoded; p NULL: it is not there. */
+static struct str target_parameter(struct request *request, const char *target, const char *name)
+{
+	size_t n = strlen(name);
+	struct str value = {NULL, 0};
+	for (const char *p = strchr(target, '?'); p; p = strchr(p, '&')) {
+		p++;
+		if (strncmp(p, name, n) == 0 && p[n] == '=' && !percent_decode(request->arena, p + n + 1, strcspn(p + n + 1, "&"), false, &value))
+			return value;
+	}
+	return (struct str){NULL, 0};
+}
+
+/* nginx has asked object_auth about this very request; size and upload are looked at again, now that the body is there. */
+static enum err put_part(struct request *request, struct response *response, const char *body, const char *key, struct str id, struct str part)
+{
+	struct stat st;
+	int number = 0;
+	int64_t offset = 0;
+	bool fits = false;
+	const char *upload = arena_copy(request->arena, id.p, id.n);
+	int fd = open(body, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	enum err err = fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ? ERR_IO : upload ? OK : ERR_TOO_LARGE;
+	if (!err)
+		err = find_part(request, key, upload, part, st.st_size, &number, &offset, &fits);
+	if (!err && fits)
+		err = store_part_place(request->gate->config, upload, number, fd, offset, st.st_size);
+	if (fd >= 0)
+		close(fd);
+	if (!err && !fits)
+		return refuse(response, PROBLEM_UPLOAD_USED);
+	if (err)
+		return err == ERR_NOT_FOUND ? refuse(response, PROBLEM_UPLOAD_USED) : err;
+	metrics_add(METRIC_UPLOAD_BYTES, st.st_size);
+	response->status = 200;
+	respond_header(response, "ETag", arena_printf(request->arena, "\"%d-%lld\"", number, (long long)st.st_size));
+	return OK;
+}
+
 enum err object_put(struct request *request, struct response *response)
 {
 	const char *body = request_param(request, "BODY_FILE"), *target = request_param(request, "ORIGINAL_URI");
@@ -192,6 +267,9 @@ enum err object_put(struct request *request, struct response *response)
 	/* nginx writes no file for an empty body */
 	if (!body)
 		return refuse(response, PROBLEM_UPLOAD_SIZE);
+	struct str parts = target_parameter(request, target, "uploadId");
+	if (parts.p)
+		return put_part(request, response, body, key, parts, target_parameter(request, target, "partNumber"));
 	enum err err = take_body(request, body, &arrived);
 	if (!err)
 		err = pg_query(&request->gate->pg, request->arena, STMT_UPLOAD_EXPECTED, PG_VALUES(key), &rows);
@@ -220,10 +298,9 @@ enum err object_get(struct request *request, struct response *response)
 	if (verify(request, &verified) != SIGV4_OK)
 		return refuse(response, PROBLEM_SIGNATURE_INVALID);
 	const char *key = key_of(request->arena, verified.path);
-	int fd;
-	if (!key || store_open(request->gate->config, key, &fd))
+	int64_t size;
+	if (!key || store_look(request->gate->config, key, &size))
 		return refuse(response, PROBLEM_NOT_FOUND);
-	close(fd);
 	struct str disposition = sigv4_signed_parameter(&verified, "response-content-disposition");
 	struct str type = sigv4_signed_parameter(&verified, "response-content-type");
 	struct buf location;

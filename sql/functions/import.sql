@@ -1,5 +1,5 @@
 -- Spreadsheet imports: state machine, partitions, checkpoints.
--- Whoever needs both locks the job of the queue first (job_beat, job_cancel, job_end), then the import.
+-- Whoever needs both locks the live job of the queue first (job_beat, job_cancel_own, job_end), then the import; a dead letter comes after its import.
 
 -- The only way the status of an import changes. Raises TG409 when the move is not in import_move.
 CREATE OR REPLACE FUNCTION tidegate.import_move_to(p_no bigint, p_status text)
@@ -235,10 +235,18 @@ BEGIN
 	END IF;
 END $$;
 
-REVOKE ALL ON FUNCTION tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
+-- An import is about to go: dead letters about it have nobody left to be retried for. In the scope of its space.
+CREATE OR REPLACE FUNCTION tidegate.import_forget_jobs(p_no bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	PERFORM tidegate.job_cancel_own(j.id, true) FROM tidegate.job j
+	WHERE j.kind IN ('import.inspect', 'import.parse', 'import.commit', 'import.review', 'import.undo') AND j.dedupe_key = p_no::text AND j.state = 'failed';
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
 	tidegate.import_analyze, tidegate.records_analyze, tidegate.import_start, tidegate.import_parse_checkpoint,
 	tidegate.import_commit_checkpoint, tidegate.import_stop, tidegate.import_fail_job, tidegate.import_row_change, tidegate.import_review FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.import_row_change, tidegate.import_review TO tidegate_api;
-GRANT EXECUTE ON FUNCTION tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.records_analyze,
 	tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;

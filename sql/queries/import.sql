@@ -12,8 +12,8 @@ WHERE space = current_setting('tidegate.space') AND file_hash = $1 AND (status N
 ORDER BY created_at DESC LIMIT 1;
 
 -- name: import_create
-INSERT INTO tidegate.import_job (id, space, created_by, object_key, target, file_name, file_size, file_hash)
-VALUES ($1::uuid, current_setting('tidegate.space'), current_setting('tidegate.sub'), $2, $3, $4, $5::bigint, $6)
+INSERT INTO tidegate.import_job (id, space, created_by, object_key, target, file_name, file_size, file_hash, allow_duplicate)
+VALUES ($1::uuid, current_setting('tidegate.space'), current_setting('tidegate.sub'), $2, $3, $4, $5::bigint, $6, $7::boolean)
 ON CONFLICT (object_key) DO NOTHING RETURNING no;
 
 -- name: import_queue
@@ -103,7 +103,7 @@ WHERE no = $1::bigint;
 UPDATE tidegate.import_job SET rows_cancelled = 0, error_code = NULL, completed_at = NULL WHERE no = $1::bigint;
 
 -- name: import_cancel_job
-SELECT tidegate.job_cancel($1::bigint);
+SELECT tidegate.job_cancel_own($1::bigint, false);
 
 -- name: import_job_running
 -- Is the queue's job in a worker's hands (then the worker ends the import), or only waiting?
@@ -138,6 +138,9 @@ FOR UPDATE SKIP LOCKED;
 -- Rows, file and report go in the background; the import itself is gone at once.
 SELECT tidegate.job_enqueue('import.remove', jsonb_build_object('no', $1::bigint, 'objects', to_jsonb($2::text[])), current_setting('tidegate.space'),
 	'remove:' || $1, NULL);
+
+-- name: import_forget_jobs
+SELECT tidegate.import_forget_jobs($1::bigint);
 
 -- name: import_enter_call
 -- For a call signed by an external queue: takes its token and tells whose the import is. Primary keys.
@@ -174,14 +177,14 @@ WHERE before IS NULL OR before < 4194304 ORDER BY row_no;
 -- $5 the status it comes from, $6 the one it goes to (or is in already, when the job is taken again). No row: nothing to do.
 SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
        assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet,
-       edits, value_map
+       edits, value_map, file_hash
 FROM tidegate.import_start($1::bigint, $2::uuid, $3::interval, $4::bigint, $5, $6);
 
 -- name: import_look
 -- The same of an import that is ready, as it is.
 SELECT id, space, target, object_key, overrides, encoding, delimiter, header_row, mapping, rows_estimated, rows_total, parsed_to, planned,
        assignment, duplicates, defaults, file_name, created_by, rows_invalid, parsed, format, jsonb_array_length(columns), sheet,
-       edits, value_map
+       edits, value_map, file_hash
 FROM tidegate.import_job WHERE no = $1::bigint AND status = 'ready';
 
 -- name: import_review
@@ -266,6 +269,12 @@ SELECT row_no, to_json(vals) FROM tidegate.import_row_of_space WHERE job_no = $1
 
 -- name: import_file
 SELECT file_size, file_hash FROM tidegate.import_job WHERE no = $1::bigint;
+
+-- name: import_know_hash
+-- The hash of a file that nobody had read before. After import_lock_hash. False: the same file was imported or is being imported.
+UPDATE tidegate.import_job j SET file_hash = $2 WHERE no = $1::bigint
+RETURNING allow_duplicate OR NOT EXISTS (SELECT FROM tidegate.import_job o
+	WHERE o.space = j.space AND o.file_hash = $2 AND o.no <> j.no AND (o.status NOT IN ('failed', 'cancelled', 'undone') OR o.failed_in = 'undoing'));
 
 -- name: import_inspected
 UPDATE tidegate.import_job

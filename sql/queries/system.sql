@@ -6,9 +6,8 @@ SELECT set_config('tidegate.sub', $1, true), set_config('tidegate.space', $2, tr
 
 -- name: health
 -- One cheap round trip: is the database there, is it writable, how old is the oldest job that waits.
--- The second column relies on job_ready_idx.
-SELECT current_setting('server_version'), NOT pg_is_in_recovery(),
-       coalesce((SELECT extract(epoch FROM now() - min(run_at))::bigint FROM tidegate.job WHERE state = 'ready' AND run_at <= now()), 0);
+-- A job of any space: the wall around spaces is not in the way (job_oldest_seconds).
+SELECT current_setting('server_version'), NOT pg_is_in_recovery(), tidegate.job_oldest_seconds();
 
 -- name: idempotency_claim
 -- Primary key (sub, key). No row back: somebody else's row is there (committed, or just rolled back).
@@ -22,11 +21,8 @@ SELECT route, body_sha256, status, response FROM tidegate.idempotency WHERE sub 
 UPDATE tidegate.idempotency SET status = $2::int, response = $3 WHERE sub = current_setting('tidegate.sub') AND key = $1;
 
 -- name: queue_metrics
--- Relies on job_ready_idx and job_lease_idx; the table holds live jobs and dead letters only.
-SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'running') AS running,
-       count(*) FILTER (WHERE state = 'failed') AS dead,
-       coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'ready' AND run_at <= now())), 0)::bigint AS oldest_seconds
-FROM tidegate.job;
+-- One row per kind, at most 41, over all spaces.
+SELECT kind, ready, scheduled, running, dead, oldest_seconds FROM tidegate.job_figures();
 
 -- name: migration_lock
 -- Held until the connection ends: two `migrate` at once run one after the other.

@@ -6,14 +6,41 @@ SELECT object_key, url, headers, expires_at,
        to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM tidegate.upload
 WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND file_name = $1 AND file_size = $2::bigint
-  AND coalesce(checksum, '') = coalesce($3, '') AND state = 'issued' AND expires_at > now() + make_interval(secs => $4::int);
+  AND coalesce(checksum, '') = coalesce($3, '') AND parts_id IS NULL AND state = 'issued' AND expires_at > now() + make_interval(secs => $4::int);
+
+-- name: upload_find_parts
+-- The unfinished upload in parts of the same file. Relies on upload_live_idx.
+SELECT id, object_key, parts_id, part_bytes, to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM tidegate.upload
+WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND file_name = $1 AND file_size = $2::bigint
+  AND coalesce(checksum, '') = coalesce($3, '') AND parts_id IS NOT NULL AND state = 'issued' AND expires_at > now();
+
+-- name: upload_issue_parts
+-- A concurrent double tap waits on upload_live_idx and then gets no row back: it finds the other's upload. One that ran out makes room first.
+WITH room AS (UPDATE tidegate.upload SET state = 'expired'
+	WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($3) AND file_size = $4::bigint AND coalesce(checksum, '') = coalesce($5, '')
+	  AND parts_id IS NOT NULL AND state = 'issued' AND expires_at <= now())
+INSERT INTO tidegate.upload (id, owner, space, object_key, file_name, file_size, checksum, expires_at, parts_id, part_bytes)
+VALUES ($1::uuid, current_setting('tidegate.sub'), current_setting('tidegate.space'), $2, $3, $4::bigint, $5, now() + make_interval(secs => $6::int), $7,
+        $8::bigint)
+ON CONFLICT DO NOTHING RETURNING 1;
+
+-- name: upload_of_parts
+-- The owner's own upload in parts, locked.
+SELECT object_key, state, file_size, parts_id, part_bytes FROM tidegate.upload WHERE id = $1::uuid AND parts_id IS NOT NULL FOR UPDATE;
+
+-- name: upload_give_up
+UPDATE tidegate.upload SET state = 'expired' WHERE id = $1::uuid AND state = 'issued';
+
+-- name: upload_part
+SELECT file_size, part_bytes FROM tidegate.upload_part($1, $2);
 
 -- name: upload_expire_same
 -- Before a new URL for the same file is issued: the old one, nearly at its end, must not stand in the unique index. One
 -- that a double tap has issued since we looked has more life than $4 seconds and stays.
 UPDATE tidegate.upload SET state = 'expired', url = NULL
 WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND file_size = $2::bigint AND coalesce(checksum, '') = coalesce($3, '')
-  AND state = 'issued' AND expires_at <= now() + make_interval(secs => $4::int);
+  AND parts_id IS NULL AND state = 'issued' AND expires_at <= now() + make_interval(secs => $4::int);
 
 -- name: upload_issue
 -- A concurrent double tap waits on upload_live_idx and then gets no row back: it finds the other's URL.
@@ -34,12 +61,16 @@ SELECT file_size, checksum FROM tidegate.upload_promised($1);
 
 -- name: upload_find
 -- For the start of a job: the owner's own upload, locked.
-SELECT state, file_size, sha256 FROM tidegate.upload WHERE object_key = $1 FOR UPDATE;
+SELECT state, file_size, sha256, checksum, parts_id FROM tidegate.upload WHERE object_key = $1 FOR UPDATE;
+
+-- name: upload_arrived
+-- The object is there: a store of its own took it, or its parts have become one. $2: its hash, where it is known.
+UPDATE tidegate.upload SET state = 'stored', sha256 = $2, stored_at = now(), url = NULL WHERE object_key = $1 AND state IN ('issued', 'stored');
 
 -- name: janitor_uploads_expire
 -- URLs that nobody used, and transfers that began a day ago and never ended.
 UPDATE tidegate.upload SET state = 'expired', url = NULL
-WHERE (state = 'issued' AND expires_at < now() - interval '1 hour') OR (state = 'receiving' AND expires_at < now() - interval '1 day');
+WHERE (state = 'issued' AND expires_at < now() - interval '1 day') OR (state = 'receiving' AND expires_at < now() - interval '1 day');
 
 -- name: janitor_uploads_lock
 -- Objects that may go: stored a day ago and taken by no import, or expired (a transfer may have died between file and row).

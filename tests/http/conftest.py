@@ -10,6 +10,10 @@ from instance import Instance  # noqa: E402
 from webhooks import OPEN, Hooks, without_schedule  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "own_objects: how objects are kept on our own disk; not for other stores")
+
+
 @pytest.fixture(scope="session")
 def shared_gate():
     instance = Instance().start()

@@ -1,7 +1,6 @@
 """What files are really like: every trap of CSV by name, and bad files. Each trap ends in the right rows or in a reason; nothing
 ends in a 500, and nothing of a refused file is left among the leads."""
 import io
-import os
 import random
 import zipfile
 
@@ -377,11 +376,11 @@ def test_sixty_megabytes_in_one_cell(space, quote):
 def test_a_file_that_vanished(space):
     job = space.create("Nom,Email\nA,a@example.com\n")
     state = space.wait(job, "mapping")
-    path = space.gate.path("blobs", *state["objectKey"].split("/"))
-    os.rename(path, path + ".away")
+    data = space.gate.object(state["objectKey"])
+    space.gate.replace_object(state["objectKey"], None)
     space.call(job, "parse")
     space.failed(job, "file_gone")
-    os.rename(path + ".away", path)
+    space.gate.replace_object(state["objectKey"], data)
     space.call(job, "retry")
     space.wait(job, "ready")
     assert space.commit(job)["counts"]["inserted"] == 1
@@ -390,8 +389,7 @@ def test_a_file_that_vanished(space):
 def test_a_file_that_is_another_one_now(space):
     job = space.create("Nom,Email\nA,a@example.com\n")
     state = space.wait(job, "mapping")
-    with open(space.gate.path("blobs", *state["objectKey"].split("/")), "r+b") as file:
-        file.write(b"Vil")
+    space.gate.replace_object(state["objectKey"], b"Vil" + space.gate.object(state["objectKey"])[3:])
     space.call(job, "mapping", 202, "PUT", {"headerRow": 1})
     space.failed(job, "file_changed")
 

@@ -26,7 +26,7 @@ class Client(Space):
 
         def put():
             try:
-                return self.gate.put(issued, data).status_code in (201, 403)
+                return self.gate.put(issued, data).status_code in (200, 201, 403, 412)
             except requests.RequestException:
                 return False
         wait_until(put, 60, "the file to be taken")
