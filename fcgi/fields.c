@@ -101,3 +101,19 @@ const char *query_text(const struct request *request, const char *name)
 	struct str value = request_query(request, name);
 	return value.n ? arena_copy(request->arena, value.p, value.n) : NULL;
 }
+
+bool query_choice(struct response *response, const char *name, const char *choices, const char **ret)
+{
+	const char *given = query_text(response->request, name);
+	*ret = given;
+	for (const char *p = choices; given && *p;) {
+		size_t n = strcspn(p, " ");
+		if (strlen(given) == n && memcmp(given, p, n) == 0)
+			return true;
+		p += n + strspn(p + n, " ");
+	}
+	if (!given)
+		return true;
+	refuse_field(response, PROBLEM_INVALID_FIELD, name, arena_printf(response->request->arena, "one of: %s", choices));
+	return false;
+}

@@ -16,6 +16,9 @@ bool field_sha256(struct response *response, const json_t *object, const char *n
 /* A query parameter that counts, `limit` for example. */
 bool query_i64(struct response *response, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *ret);
 
+/* A query parameter that is one of the words of choices, which blanks divide; *ret NULL when it is absent or empty. */
+bool query_choice(struct response *response, const char *name, const char *choices, const char **ret);
+
 /* A query parameter as text; NULL when it is absent or empty. */
 const char *query_text(const struct request *request, const char *name);
 

@@ -59,3 +59,23 @@ void page_put_cursor(struct json_writer *w, struct arena *arena, const struct pa
 	json_put_text(w, "nextCursor", buf_text(&encoded));
 	buf_release(&encoded);
 }
+
+struct json_writer *page_items(struct response *response, const struct pg_rows *rows, int count, page_item *put)
+{
+	struct json_writer *w = respond_json(response, 200);
+	json_array_open(w, "items");
+	for (int i = 0; i < count; i++) {
+		json_object_open(w, NULL);
+		put(w, response->request, rows, i);
+		json_object_close(w);
+	}
+	json_array_close(w);
+	return w;
+}
+
+enum err page_answer(struct response *response, const struct page *page, const struct pg_rows *rows, page_item *put)
+{
+	struct json_writer *w = page_items(response, rows, page_count(page, rows), put);
+	page_put_cursor(w, response->request->arena, page, rows);
+	return respond_end(response);
+}

@@ -27,4 +27,13 @@ void page_put_cursor(struct json_writer *w, struct arena *arena, const struct pa
 /* How many of the rows belong on the page. */
 int page_count(const struct page *page, const struct pg_rows *rows);
 
+/* Writes the members of one item. */
+typedef void page_item(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row);
+
+/* Starts the answer with `items`, the first count rows; the caller writes what follows and calls respond_end. */
+struct json_writer *page_items(struct response *response, const struct pg_rows *rows, int count, page_item *put);
+
+/* The whole answer: items and nextCursor. */
+enum err page_answer(struct response *response, const struct page *page, const struct pg_rows *rows, page_item *put);
+
 #endif

@@ -47,6 +47,12 @@ enum err import_get(struct request *request, struct response *response)
 	return id ? import_answer(request, response, id, 200) : OK;
 }
 
+static void put_listed(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row)
+{
+	pg_row_members(w, rows, row);
+	put_failure(w, "error", request, rows, row, "_error");
+}
+
 enum err import_list(struct request *request, struct response *response)
 {
 	struct page page;
@@ -57,17 +63,7 @@ enum err import_list(struct request *request, struct response *response)
 	                       PG_VALUES(query_text(request, "status"), query_text(request, "q"), page.at, page.id, pg_number(request->arena, page.limit + 1)), &rows);
 	if (err)
 		return err;
-	struct json_writer *w = respond_json(response, 200);
-	json_array_open(w, "items");
-	for (int i = 0; i < page_count(&page, &rows); i++) {
-		json_object_open(w, NULL);
-		pg_row_members(w, &rows, i);
-		put_failure(w, "error", request, &rows, i, "_error");
-		json_object_close(w);
-	}
-	json_array_close(w);
-	page_put_cursor(w, request->arena, &page, &rows);
-	return respond_end(response);
+	return page_answer(response, &page, &rows, put_listed);
 }
 
 static void put_labels(struct json_writer *w, const struct schema_labels *labels)

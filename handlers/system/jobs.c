@@ -6,11 +6,12 @@
  */
 #include "fcgi/fields.h"
 #include "fcgi/job_care.h"
+#include "fcgi/page.h"
 #include "handlers/system/handlers.h"
 
 #include <string.h>
 
-enum { PAGE_DEFAULT = 20, PAGE_MAX = 500, EVENTS_MAX = 200, KIND_MAX = 64 };
+enum { EVENTS_MAX = 200, KIND_MAX = 64 };
 
 /* Columns of the statements job_get and job_list. */
 enum { JOB_ID, JOB_KIND, JOB_STATE, JOB_SUBJECT, JOB_ATTEMPT, JOB_MAX_ATTEMPTS, JOB_CANCEL_REQUESTED };
@@ -45,20 +46,6 @@ static void put_job(struct json_writer *w, const struct request *request, const 
 	put_error(w, "lastError", request, pg_text(rows, row, JOB_KIND), rows, row);
 }
 
-/* False after a refusal. *ret NULL: all states. */
-static bool read_state(struct request *request, struct response *response, const char **ret)
-{
-	static const char *const states[] = {"ready", "scheduled", "running", "dead", "done", "cancelled"};
-	*ret = query_text(request, "state");
-	for (size_t i = 0; *ret && i < sizeof(states) / sizeof(states[0]); i++)
-		if (text_equal(*ret, states[i]))
-			return true;
-	if (!*ret)
-		return true;
-	refuse_field(response, PROBLEM_INVALID_FIELD, "state", "ready, scheduled, running, dead, done or cancelled");
-	return false;
-}
-
 /* A cursor is the id of the last job of the page before. */
 static bool read_cursor(struct request *request, struct response *response, const char **ret)
 {
@@ -80,7 +67,7 @@ enum err jobs_list(struct request *request, struct response *response)
 	const char *state, *cursor, *kind = query_text(request, "kind");
 	int64_t limit;
 	struct pg_rows rows;
-	if (!query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !read_state(request, response, &state) ||
+	if (!query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !query_choice(response, "state", "ready scheduled running dead done cancelled", &state) ||
 	    !read_cursor(request, response, &cursor))
 		return OK;
 	if (kind && strlen(kind) > KIND_MAX)
@@ -91,14 +78,7 @@ enum err jobs_list(struct request *request, struct response *response)
 		return err;
 	bool more = rows.count > limit;
 	int count = more ? (int)limit : rows.count;
-	struct json_writer *w = respond_json(response, 200);
-	json_array_open(w, "items");
-	for (int i = 0; i < count; i++) {
-		json_object_open(w, NULL);
-		put_job(w, request, &rows, i);
-		json_object_close(w);
-	}
-	json_array_close(w);
+	struct json_writer *w = page_items(response, &rows, count, put_job);
 	json_put_text(w, "nextCursor", more ? pg_text(&rows, count - 1, JOB_ID) : NULL);
 	return respond_end(response);
 }

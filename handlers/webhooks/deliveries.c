@@ -99,26 +99,13 @@ enum err webhook_replay_since(struct request *request, struct response *response
 	return respond_end(response);
 }
 
-static bool read_status(struct request *request, struct response *response, const char **ret)
-{
-	static const char *const states[] = {"pending", "succeeded", "failed"};
-	*ret = query_text(request, "status");
-	for (size_t i = 0; *ret && i < sizeof(states) / sizeof(states[0]); i++)
-		if (text_equal(*ret, states[i]))
-			return true;
-	if (!*ret)
-		return true;
-	refuse_field(response, PROBLEM_INVALID_FIELD, "status", "pending, succeeded or failed");
-	return false;
-}
-
 enum err webhook_deliveries(struct request *request, struct response *response)
 {
 	struct pg *pg = &request->gate->pg;
 	const char *id = path_uuid(response, 0), *status;
 	struct page page;
 	struct pg_rows rows;
-	if (!id || !read_status(request, response, &status) || !page_read(response, &page))
+	if (!id || !query_choice(response, "status", "pending succeeded failed", &status) || !page_read(response, &page))
 		return OK;
 	enum err err = pg_call(pg, request->arena, &request->scope, STMT_WEBHOOK_GET, PG_VALUES(id), &rows);
 	if (!err && rows.count == 0)
@@ -128,14 +115,5 @@ enum err webhook_deliveries(struct request *request, struct response *response)
 		              PG_VALUES(id, status, page.at, page.id, pg_number(request->arena, page.limit + 1)), &rows);
 	if (err)
 		return err;
-	struct json_writer *w = respond_json(response, 200);
-	json_array_open(w, "items");
-	for (int i = 0; i < page_count(&page, &rows); i++) {
-		json_object_open(w, NULL);
-		put_delivery(w, request, &rows, i);
-		json_object_close(w);
-	}
-	json_array_close(w);
-	page_put_cursor(w, request->arena, &page, &rows);
-	return respond_end(response);
+	return page_answer(response, &page, &rows, put_delivery);
 }

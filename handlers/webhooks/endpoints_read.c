@@ -47,14 +47,5 @@ enum err webhook_list(struct request *request, struct response *response)
 	                       PG_VALUES(page.at, page.id, pg_number(request->arena, page.limit + 1)), &rows);
 	if (err)
 		return err;
-	struct json_writer *w = respond_json(response, 200);
-	json_array_open(w, "items");
-	for (int i = 0; i < page_count(&page, &rows); i++) {
-		json_object_open(w, NULL);
-		put_endpoint(w, request, &rows, i);
-		json_object_close(w);
-	}
-	json_array_close(w);
-	page_put_cursor(w, request->arena, &page, &rows);
-	return respond_end(response);
+	return page_answer(response, &page, &rows, put_endpoint);
 }
