@@ -1,8 +1,8 @@
-/* Presigned PUT URLs per second on one core, as upload-url makes them: a key, a length, a checksum. Called by bench.sh. */
-#include "core/base/clock.h"
+/* Presigned PUT URLs per second of one core (processor time), as upload-url makes them: a key, a length, a checksum. Called by bench.sh. */
 #include "core/store/store.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum { WARM = 1000, URLS = 400000 };
 
@@ -23,16 +23,16 @@ int main(void)
 	    .storage_region = "local",
 	};
 	struct arena arena;
-	int64_t start = 0;
+	clock_t start = 0;
 	arena_init(&arena, 1 << 20);
 	for (int n = 0; n < WARM + URLS; n++) {
 		if (n == WARM)
-			start = clock_monotonic_us();
+			start = clock();
 		if (!one(&arena, &config, n))
 			return 1;
 		arena_reset(&arena);
 	}
-	printf("%.0f\n", URLS / ((double)(clock_monotonic_us() - start) / 1e6));
+	printf("%.0f\n", URLS / ((double)(clock() - start) / CLOCKS_PER_SEC));
 	arena_release(&arena);
 	return 0;
 }

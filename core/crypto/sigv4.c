@@ -61,10 +61,10 @@ static enum err check(const struct sigv4_credentials *credentials, const struct 
 /* Appends the encoded path and query. */
 static void append_target(struct buf *out, const struct sigv4_canonical *canonical)
 {
-	sigv4_append_path(out, canonical->path);
-	if (canonical->query_count > 0)
+	buf_append(out, canonical->path.p, canonical->path.n);
+	if (canonical->query.n > 0)
 		buf_append_char(out, '?');
-	sigv4_append_query(out, canonical->query, canonical->query_count);
+	buf_append(out, canonical->query.p, canonical->query.n);
 }
 
 /* What was built, as text of the arena; NULL when it passed a cap. Empties the buffer. */
@@ -126,11 +126,11 @@ enum err sigv4_sign(struct arena *arena, const struct sigv4_credentials *credent
 	add_pair(all, &count, "x-amz-content-sha256", headers.content_sha256);
 	add_pair(all, &count, "x-amz-security-token", headers.security_token);
 	err = gather_headers(arena, request, all, &count);
+	canonical = (struct sigv4_canonical){.method = str_of(request->method), .headers = all, .header_count = count, .payload = payload_sha256};
+	if (err == OK)
+		err = sigv4_encode_path(arena, request->path, &canonical.path);
 	if (err == OK)
 		err = sigv4_encode_query(arena, request->query, request->query_count, &canonical.query);
-	canonical = (struct sigv4_canonical){
-		str_of(request->method), request->path, canonical.query, request->query_count, all, count, payload_sha256,
-	};
 	if (err == OK)
 		err = sigv4_signature(credentials, &canonical, basic_date, signature);
 	if (err == OK)
@@ -208,7 +208,6 @@ enum err sigv4_presign(struct arena *arena, const struct sigv4_credentials *cred
 	err = gather_headers(arena, request, headers, &header_count);
 	struct sigv4_canonical canonical = {
 		.method = str_of(request->method),
-		.path = request->path,
 		.headers = headers,
 		.header_count = header_count,
 		.payload = SIGV4_UNSIGNED_PAYLOAD,
@@ -216,8 +215,9 @@ enum err sigv4_presign(struct arena *arena, const struct sigv4_credentials *cred
 	if (err == OK)
 		err = gather_query(arena, credentials, request, &canonical, date, expires, query, &query_count);
 	if (err == OK)
+		err = sigv4_encode_path(arena, request->path, &canonical.path);
+	if (err == OK)
 		err = sigv4_encode_query(arena, query, query_count, &canonical.query);
-	canonical.query_count = query_count;
 	if (err == OK)
 		err = sigv4_signature(credentials, &canonical, date, signature);
 	if (err == OK)

@@ -32,17 +32,44 @@ int sigv4_compare(struct str a, struct str b)
 	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
 }
 
-static int compare_pairs(const void *a, const void *b)
+static bool comes_after(const struct sigv4_pair *a, const struct sigv4_pair *b)
 {
-	const struct sigv4_pair *left = a, *right = b;
-	int order = sigv4_compare(left->name, right->name);
+	int order = sigv4_compare(a->name, b->name);
 
-	return order != 0 ? order : sigv4_compare(left->value, right->value);
+	return order > 0 || (order == 0 && sigv4_compare(a->value, b->value) > 0);
 }
 
-void sigv4_append_path(struct buf *out, struct str path)
+/* By insertion: few pairs, and nearly in order as a rule. */
+static void sort_pairs(struct sigv4_pair *pairs, size_t count)
 {
-	percent_encode(out, path.p, path.n, true);
+	for (size_t i = 1; i < count; i++) {
+		struct sigv4_pair pair = pairs[i];
+		size_t at = i;
+		for (; at > 0 && comes_after(&pairs[at - 1], &pair); at--)
+			pairs[at] = pairs[at - 1];
+		pairs[at] = pair;
+	}
+}
+
+/* A buf over memory of the arena: it is made large enough, so it never grows, and it is not released. */
+static enum err arena_buf(struct arena *arena, size_t room, struct buf *ret)
+{
+	char *bytes = arena_alloc(arena, room + 1);
+
+	*ret = (struct buf){.data = bytes, .room = room + 1, .max = room};
+	return bytes != NULL ? OK : ERR_TOO_LARGE;
+}
+
+enum err sigv4_encode_path(struct arena *arena, struct str path, struct str *ret)
+{
+	struct buf text;
+	enum err err = arena_buf(arena, 3 * path.n + 1, &text);
+
+	if (err == OK)
+		err = percent_encode(&text, path.p, path.n, true);
+	if (err == OK)
+		*ret = (struct str){text.data, text.len};
+	return err;
 }
 
 void sigv4_append_scope(struct buf *out, const struct sigv4_credentials *credentials, const char *basic_date)
@@ -64,37 +91,33 @@ static struct str encode(struct buf *out, struct str raw)
 	return (struct str){out->data + start, out->len - start};
 }
 
-enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query, size_t count, const struct sigv4_pair **ret)
+enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query, size_t count, struct str *ret)
 {
-	struct sigv4_pair *encoded = arena_array(arena, count, sizeof *encoded);
+	struct sigv4_pair encoded[2 * SIGV4_PAIRS_MAX];
+	struct buf text, joined;
 	size_t room = 1;
-	struct buf text;
 
+	if (count > sizeof encoded / sizeof *encoded)
+		return ERR_TOO_LARGE;
 	for (size_t i = 0; i < count; i++)
 		room += 3 * (query[i].name.n + query[i].value.n);
-	char *bytes = arena_alloc(arena, room + 1);
-	if (encoded == NULL || bytes == NULL)
-		return ERR_TOO_LARGE;
-	/* A buf over memory of the arena: it is large enough, so it never grows, and it is not released. */
-	text = (struct buf){.data = bytes, .room = room + 1, .max = room};
-	for (size_t i = 0; i < count; i++) {
-		encoded[i].name = encode(&text, query[i].name);
-		encoded[i].value = encode(&text, query[i].value);
-	}
-	qsort(encoded, count, sizeof *encoded, compare_pairs);
-	*ret = encoded;
-	return OK;
-}
-
-void sigv4_append_query(struct buf *out, const struct sigv4_pair *encoded, size_t count)
-{
+	enum err err = arena_buf(arena, room, &text);
+	if (err == OK)
+		err = arena_buf(arena, room + 2 * count, &joined);
+	if (err != OK)
+		return err;
+	for (size_t i = 0; i < count; i++)
+		encoded[i] = (struct sigv4_pair){encode(&text, query[i].name), encode(&text, query[i].value)};
+	sort_pairs(encoded, count);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
-			buf_append_char(out, '&');
-		buf_append(out, encoded[i].name.p, encoded[i].name.n);
-		buf_append_char(out, '=');
-		buf_append(out, encoded[i].value.p, encoded[i].value.n);
+			buf_append_char(&joined, '&');
+		buf_append(&joined, encoded[i].name.p, encoded[i].name.n);
+		buf_append_char(&joined, '=');
+		buf_append(&joined, encoded[i].value.p, encoded[i].value.n);
 	}
+	*ret = (struct str){joined.data, joined.len};
+	return OK;
 }
 
 void sigv4_append_names(struct buf *out, const struct sigv4_pair *headers, size_t count)
@@ -140,9 +163,9 @@ static void append_canonical(struct buf *out, const struct sigv4_canonical *requ
 {
 	buf_append(out, request->method.p, request->method.n);
 	buf_append_char(out, '\n');
-	sigv4_append_path(out, request->path);
+	buf_append(out, request->path.p, request->path.n);
 	buf_append_char(out, '\n');
-	sigv4_append_query(out, request->query, request->query_count);
+	buf_append(out, request->query.p, request->query.n);
 	buf_append_char(out, '\n');
 	for (size_t i = 0; i < request->header_count; i++) {
 		buf_append(out, request->headers[i].name.p, request->headers[i].name.n);

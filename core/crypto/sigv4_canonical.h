@@ -13,28 +13,24 @@
 #define SIGV4_CREDENTIAL_MAX 128 /* bytes of a secret, region or service */
 #define SIGV4_DATE_SIZE 8        /* 20130524 */
 
-/* A request in decoded form, with every header that is signed. */
+/* A request as it is signed. */
 struct sigv4_canonical {
 	struct str method;
-	struct str path;
-	const struct sigv4_pair *query; /* as sigv4_encode_query made it */
-	size_t query_count;
+	struct str path;  /* as sigv4_encode_path made it */
+	struct str query; /* as sigv4_encode_query made it */
 	const struct sigv4_pair *headers; /* sorted, lower-case names, each once */
 	size_t header_count;
 	const char *payload;
 };
 
-/* Encodes names and values into the arena and sorts by them. Takes at most 2 * SIGV4_PAIRS_MAX pairs. */
-enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query, size_t count, const struct sigv4_pair **ret) MUST_USE;
+/* Path, percent-encoded once, slashes kept, in the arena. */
+enum err sigv4_encode_path(struct arena *arena, struct str path, struct str *ret) MUST_USE;
 
-/* Appends a path, percent-encoded once, slashes kept. */
-void sigv4_append_path(struct buf *out, struct str path);
+/* "name=value&name=value", encoded, then sorted by name and value, in the arena. Takes at most 2 * SIGV4_PAIRS_MAX pairs. */
+enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query, size_t count, struct str *ret) MUST_USE;
 
 /* Appends 20130524/us-east-1/s3/aws4_request. */
 void sigv4_append_scope(struct buf *out, const struct sigv4_credentials *credentials, const char *basic_date);
-
-/* Appends name=value&name=value of encoded pairs. */
-void sigv4_append_query(struct buf *out, const struct sigv4_pair *encoded, size_t count);
 
 /* Appends host;x-amz-date of sorted headers. */
 void sigv4_append_names(struct buf *out, const struct sigv4_pair *headers, size_t count);
@@ -49,7 +45,7 @@ bool sigv4_value_is_plain(struct str value);
 bool sigv4_credentials_are_usable(const struct sigv4_credentials *credentials);
 
 /*
- * Signature in lower-case hex of a canonical request whose query is already encoded and sorted, at a date in basic form.
+ * Signature in lower-case hex of a canonical request, at a date in basic form.
  * ERR_TOO_LARGE when it passes the cap or memory is out.
  */
 enum err sigv4_signature(const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,

@@ -207,17 +207,17 @@ static enum sigv4_reason check_signature(struct arena *arena, const struct sigv4
 	char expected[SHA256_HEX_SIZE] = {0};
 	struct sigv4_canonical canonical = {
 		.method = method,
-		.path = verified->path,
 		.headers = verified->headers,
 		.header_count = verified->header_count,
 		.payload = SIGV4_UNSIGNED_PAYLOAD,
 	};
 
+	size_t count = 0;
 	for (size_t i = 0; i < verified->query_count; i++) {
 		if (!str_equal_text(verified->query[i].name, "X-Amz-Signature"))
-			query[canonical.query_count++] = verified->query[i];
+			query[count++] = verified->query[i];
 	}
-	if (sigv4_encode_query(arena, query, canonical.query_count, &canonical.query) != OK ||
+	if (sigv4_encode_path(arena, verified->path, &canonical.path) != OK || sigv4_encode_query(arena, query, count, &canonical.query) != OK ||
 	    sigv4_signature(credentials, &canonical, parameters->date.p, expected) != OK)
 		return SIGV4_NO_MEMORY;
 	if (!constant_time_equal(expected, SIGNATURE_LENGTH, parameters->signature.p, parameters->signature.n))
