@@ -241,7 +241,7 @@ bench_presign() {
 		read -r per_second p50 p99 errors < <(urls_at_rate "$what")
 		figure "upload-url, $what file, $per_second requests/s, $errors errors" "p99 $p99 ms" 'median' "$p50 ms" "$(ratio "$p99" 5)" 'p99 below 5 ms'
 	done
-	note "URLs handed out again without a signature or a write: $(curl -s --cacert "$dir/run/tls/cert.pem" "https://localhost:$port/metrics" | sed -n 's/^tidegate_upload_urls.*reused"} //p; s/^tidegate_upload_urls_reused_total //p')"
+	note "URLs handed out again without a signature or a write: $(curl -s --cacert "$dir/run/tls/cert.pem" "https://localhost:$port/metrics" | sed -n 's/^tidegate_upload_urls_total{reused="true"} //p')"
 }
 
 bench_store() {

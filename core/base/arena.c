@@ -157,6 +157,18 @@ char *arena_strdup(struct arena *arena, const char *text)
 	return text ? arena_copy(arena, text, strlen(text)) : NULL;
 }
 
+char *arena_join(struct arena *arena, const char *a, const char *b, const char *c)
+{
+	size_t a_length = strlen(a), b_length = strlen(b), c_length = strlen(c);
+	char *text = arena_alloc(arena, a_length + b_length + c_length + 1);
+	if (!text)
+		return NULL;
+	memcpy(text, a, a_length);
+	memcpy(text + a_length, b, b_length);
+	memcpy(text + a_length + b_length, c, c_length);
+	return text;
+}
+
 /* Texts of usual length are formatted once. */
 char *arena_vprintf(struct arena *arena, const char *format, va_list args)
 {

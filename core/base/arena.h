@@ -51,6 +51,9 @@ void *arena_array(struct arena *arena, size_t count, size_t size) MUST_USE;
 char *arena_copy(struct arena *arena, const char *bytes, size_t n) MUST_USE;
 char *arena_strdup(struct arena *arena, const char *text) MUST_USE;
 
+/* Three texts in a row; NULL when exhausted. For what is made often: several times as fast as a format. */
+char *arena_join(struct arena *arena, const char *a, const char *b, const char *c) MUST_USE;
+
 /* Formatted text. NULL when exhausted. */
 char *arena_printf(struct arena *arena, const char *format, ...) MUST_USE PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) MUST_USE PRINTF_LIKE(2, 0);

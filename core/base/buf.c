@@ -72,7 +72,12 @@ enum err buf_append_text(struct buf *buf, const char *text)
 
 enum err buf_append_char(struct buf *buf, char c)
 {
-	return buf_append(buf, &c, 1);
+	char *to = buf_reserve(buf, 1);
+	if (!to)
+		return ERR_TOO_LARGE;
+	*to = c;
+	buf->data[++buf->len] = '\0';
+	return OK;
 }
 
 enum err buf_printf(struct buf *buf, const char *format, ...)

@@ -103,15 +103,15 @@ enum err percent_encode(struct buf *out, const char *bytes, size_t n, bool keep_
 	return err;
 }
 
+/* Value + 1 of a hex digit; 0: it is none. */
+static const signed char hex_digits[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 static int hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	return hex_digits[(unsigned char)c] - 1;
 }
 
 enum err percent_decode(struct arena *arena, const char *bytes, size_t n, bool plus_is_blank, struct str *ret)
@@ -154,9 +154,11 @@ enum err hex_decode(const char *text, size_t text_length, void *out, size_t n)
 	unsigned char *p = out;
 	if (text_length != 2 * n)
 		return ERR_INVALID;
+	int wrong = 0;
 	for (size_t i = 0; i < text_length; i++)
-		if (hex_digit(text[i]) < 0)
-			return ERR_INVALID;
+		wrong |= hex_digit(text[i]);
+	if (wrong < 0)
+		return ERR_INVALID;
 	for (size_t i = 0; i < n; i++)
 		p[i] = (unsigned char)(hex_digit(text[2 * i]) * 16 + hex_digit(text[2 * i + 1]));
 	return OK;

@@ -7,14 +7,8 @@
 #include "core/crypto/sigv4_canonical.h"
 
 #define TARGET_MAX ((size_t)128 << 10)
-#define TARGET_USUAL 1024
 #define ADDED_HEADERS 4
 #define ADDED_PARAMETERS 7
-
-static int compare_names(const void *a, const void *b)
-{
-	return sigv4_compare(((const struct sigv4_pair *)a)->name, ((const struct sigv4_pair *)b)->name);
-}
 
 static struct str lower_case(struct arena *arena, struct str name)
 {
@@ -42,7 +36,7 @@ static enum err gather_headers(struct arena *arena, const struct sigv4_request *
 			return ERR_TOO_LARGE;
 		(*count)++;
 	}
-	qsort(all, *count, sizeof *all, compare_names);
+	sigv4_sort(all, *count);
 	for (size_t i = 0; i < *count; i++) {
 		if (all[i].name.n == 0 || !sigv4_value_is_plain(all[i].value) || (i > 0 && str_equal(all[i].name, all[i - 1].name)))
 			return ERR_INVALID;
@@ -105,7 +99,7 @@ static enum err write_headers(struct arena *arena, const struct sigv4_credential
 enum err sigv4_sign(struct arena *arena, const struct sigv4_credentials *credentials, const struct sigv4_request *request,
                     const char *payload_sha256, int64_t now, struct sigv4_headers *ret)
 {
-	struct sigv4_pair all[SIGV4_PAIRS_MAX + ADDED_HEADERS] = {0};
+	struct sigv4_pair all[SIGV4_PAIRS_MAX + ADDED_HEADERS];
 	struct sigv4_canonical canonical = {0};
 	char basic_date[CLOCK_ISO_SIZE] = {0}, signature[SHA256_HEX_SIZE] = {0};
 	size_t count = 0;
@@ -132,7 +126,7 @@ enum err sigv4_sign(struct arena *arena, const struct sigv4_credentials *credent
 	if (err == OK)
 		err = sigv4_encode_query(arena, request->query, request->query_count, &canonical.query);
 	if (err == OK)
-		err = sigv4_signature(credentials, &canonical, basic_date, signature);
+		err = sigv4_signature(arena, credentials, &canonical, basic_date, signature);
 	if (err == OK)
 		err = write_headers(arena, credentials, &canonical, basic_date, signature, &headers);
 	if (err == OK)
@@ -170,31 +164,29 @@ static enum err gather_query(struct arena *arena, const struct sigv4_credentials
 static enum err write_url(struct arena *arena, const struct sigv4_canonical *canonical, const char *scheme, const char *host,
                           const char *signature, const char **ret_url)
 {
-	const char *url = NULL;
 	struct buf text;
+	size_t size = strlen(scheme) + strlen(host) + canonical->path.n + canonical->query.n + SHA256_HEX_SIZE + 32;
+	enum err err = size <= TARGET_MAX ? sigv4_buf(arena, size, &text) : ERR_TOO_LARGE;
 
-	buf_init(&text, TARGET_MAX);
-	if (buf_reserve(&text, TARGET_USUAL) != NULL) {
-		buf_append_text(&text, scheme);
-		buf_append_text(&text, "://");
-		buf_append_text(&text, host);
-		append_target(&text, canonical);
-		buf_append_text(&text, "&X-Amz-Signature=");
-		buf_append_text(&text, signature);
-		url = take_text(arena, &text);
-	}
-	buf_release(&text);
-	if (url == NULL)
+	if (err != OK)
+		return err;
+	buf_append_text(&text, scheme);
+	buf_append_text(&text, "://");
+	buf_append_text(&text, host);
+	append_target(&text, canonical);
+	buf_append_text(&text, "&X-Amz-Signature=");
+	buf_append_text(&text, signature);
+	if (text.overflowed)
 		return ERR_TOO_LARGE;
-	*ret_url = url;
+	*ret_url = text.data;
 	return OK;
 }
 
 enum err sigv4_presign(struct arena *arena, const struct sigv4_credentials *credentials, const struct sigv4_request *request,
                        const char *scheme, int64_t now, int64_t expires, const char **ret_url)
 {
-	struct sigv4_pair headers[SIGV4_PAIRS_MAX + ADDED_HEADERS] = {0};
-	struct sigv4_pair query[SIGV4_PAIRS_MAX + ADDED_PARAMETERS] = {0};
+	struct sigv4_pair headers[SIGV4_PAIRS_MAX + ADDED_HEADERS];
+	struct sigv4_pair query[SIGV4_PAIRS_MAX + ADDED_PARAMETERS];
 	char date[CLOCK_ISO_SIZE] = {0}, signature[SHA256_HEX_SIZE] = {0};
 	size_t header_count = 0, query_count = 0;
 
@@ -219,7 +211,7 @@ enum err sigv4_presign(struct arena *arena, const struct sigv4_credentials *cred
 	if (err == OK)
 		err = sigv4_encode_query(arena, query, query_count, &canonical.query);
 	if (err == OK)
-		err = sigv4_signature(credentials, &canonical, date, signature);
+		err = sigv4_signature(arena, credentials, &canonical, date, signature);
 	if (err == OK)
 		err = write_url(arena, &canonical, scheme, request->host, signature, ret_url);
 	return err;

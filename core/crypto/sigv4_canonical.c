@@ -9,7 +9,6 @@
 #include <openssl/crypto.h>
 
 #define CANONICAL_MAX ((size_t)256 << 10)
-#define CANONICAL_USUAL 1024
 #define KEYS_KEPT 8
 
 /* A signing key and what it was derived from; key.context NULL is an empty place. */
@@ -40,7 +39,7 @@ static bool comes_after(const struct sigv4_pair *a, const struct sigv4_pair *b)
 }
 
 /* By insertion: few pairs, and nearly in order as a rule. */
-static void sort_pairs(struct sigv4_pair *pairs, size_t count)
+void sigv4_sort(struct sigv4_pair *pairs, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
 		struct sigv4_pair pair = pairs[i];
@@ -51,8 +50,8 @@ static void sort_pairs(struct sigv4_pair *pairs, size_t count)
 	}
 }
 
-/* A buf over memory of the arena: it is made large enough, so it never grows, and it is not released. */
-static enum err arena_buf(struct arena *arena, size_t room, struct buf *ret)
+/* It never grows: room is all it may take. */
+enum err sigv4_buf(struct arena *arena, size_t room, struct buf *ret)
 {
 	char *bytes = arena_alloc(arena, room + 1);
 
@@ -63,7 +62,7 @@ static enum err arena_buf(struct arena *arena, size_t room, struct buf *ret)
 enum err sigv4_encode_path(struct arena *arena, struct str path, struct str *ret)
 {
 	struct buf text;
-	enum err err = arena_buf(arena, 3 * path.n + 1, &text);
+	enum err err = sigv4_buf(arena, 3 * path.n + 1, &text);
 
 	if (err == OK)
 		err = percent_encode(&text, path.p, path.n, true);
@@ -101,14 +100,14 @@ enum err sigv4_encode_query(struct arena *arena, const struct sigv4_pair *query,
 		return ERR_TOO_LARGE;
 	for (size_t i = 0; i < count; i++)
 		room += 3 * (query[i].name.n + query[i].value.n);
-	enum err err = arena_buf(arena, room, &text);
+	enum err err = sigv4_buf(arena, room, &text);
 	if (err == OK)
-		err = arena_buf(arena, room + 2 * count, &joined);
+		err = sigv4_buf(arena, room + 2 * count, &joined);
 	if (err != OK)
 		return err;
 	for (size_t i = 0; i < count; i++)
 		encoded[i] = (struct sigv4_pair){encode(&text, query[i].name), encode(&text, query[i].value)};
-	sort_pairs(encoded, count);
+	sigv4_sort(encoded, count);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			buf_append_char(&joined, '&');
@@ -270,18 +269,30 @@ static void append_string_to_sign(struct buf *out, const struct sigv4_credential
 	buf_append(out, digest, SHA256_HEX_SIZE - 1);
 }
 
-enum err sigv4_signature(const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,
+/* Bytes of the canonical request, which is longer than the string to sign. */
+static size_t canonical_size(const struct sigv4_canonical *request)
+{
+	size_t size = 512 + request->method.n + request->path.n + request->query.n;
+
+	for (size_t i = 0; i < request->header_count; i++)
+		size += 2 * request->headers[i].name.n + request->headers[i].value.n + 4;
+	return size;
+}
+
+enum err sigv4_signature(struct arena *arena, const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,
                          char out[SHA256_HEX_SIZE])
 {
 	struct buf text;
 	struct hmac_key *key = NULL;
 	char digest[SHA256_HEX_SIZE] = {0};
 	uint8_t signature[SHA256_SIZE] = {0};
-	enum err err = ERR_TOO_LARGE;
+	size_t size = canonical_size(canonical);
+	enum err err = size <= CANONICAL_MAX ? sigv4_buf(arena, size, &text) : ERR_TOO_LARGE;
 
-	buf_init(&text, CANONICAL_MAX);
-	if (buf_reserve(&text, CANONICAL_USUAL) != NULL)
-		append_canonical(&text, canonical);
+	if (err != OK)
+		return err;
+	append_canonical(&text, canonical);
+	err = ERR_TOO_LARGE;
 	if (!text.overflowed) {
 		sha256_hex(text.data, text.len, digest);
 		buf_clear(&text);
@@ -292,6 +303,5 @@ enum err sigv4_signature(const struct sigv4_credentials *credentials, const stru
 		hmac_key_sign(key, text.data, text.len, signature);
 		hex_encode(signature, sizeof signature, out);
 	}
-	buf_release(&text);
 	return err;
 }

@@ -23,6 +23,12 @@ struct sigv4_canonical {
 	const char *payload;
 };
 
+/* By name, then value. */
+void sigv4_sort(struct sigv4_pair *pairs, size_t count);
+
+/* A buffer of at most room bytes over memory of the arena, which is not to be released. */
+enum err sigv4_buf(struct arena *arena, size_t room, struct buf *ret) MUST_USE;
+
 /* Path, percent-encoded once, slashes kept, in the arena. */
 enum err sigv4_encode_path(struct arena *arena, struct str path, struct str *ret) MUST_USE;
 
@@ -48,7 +54,7 @@ bool sigv4_credentials_are_usable(const struct sigv4_credentials *credentials);
  * Signature in lower-case hex of a canonical request, at a date in basic form.
  * ERR_TOO_LARGE when it passes the cap or memory is out.
  */
-enum err sigv4_signature(const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,
+enum err sigv4_signature(struct arena *arena, const struct sigv4_credentials *credentials, const struct sigv4_canonical *canonical, const char *basic_date,
                          char out[SHA256_HEX_SIZE]) MUST_USE;
 
 #endif

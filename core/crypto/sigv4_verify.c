@@ -218,7 +218,7 @@ static enum sigv4_reason check_signature(struct arena *arena, const struct sigv4
 			query[count++] = verified->query[i];
 	}
 	if (sigv4_encode_path(arena, verified->path, &canonical.path) != OK || sigv4_encode_query(arena, query, count, &canonical.query) != OK ||
-	    sigv4_signature(credentials, &canonical, parameters->date.p, expected) != OK)
+	    sigv4_signature(arena, credentials, &canonical, parameters->date.p, expected) != OK)
 		return SIGV4_NO_MEMORY;
 	if (!constant_time_equal(expected, SIGNATURE_LENGTH, parameters->signature.p, parameters->signature.n))
 		return SIGV4_BAD_SIGNATURE;

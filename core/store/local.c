@@ -125,7 +125,7 @@ static enum err local_presign(struct arena *arena, const struct config *config, 
 	if (!mark || !mark[3])
 		return ERR_INVALID;
 	const char *scheme = arena_copy(arena, config->public_url, (size_t)(mark - config->public_url));
-	const char *path = arena_printf(arena, STORE_URL_PREFIX "%s", key);
+	const char *path = arena_join(arena, STORE_URL_PREFIX, key, "");
 	if (!scheme || !path)
 		return ERR_TOO_LARGE;
 	struct sigv4_request request = {method, mark + 3, str_of(path), query, query_count, headers, header_count};

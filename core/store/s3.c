@@ -391,7 +391,7 @@ enum err s3_list(struct s3 *s3, struct arena *arena, const char *prefix, const c
 enum err s3_presign(struct s3 *s3, struct arena *arena, const char *method, const char *key, const struct sigv4_pair *query, size_t query_count,
                     const struct sigv4_pair *headers, size_t header_count, int64_t life_s, const char **ret_url)
 {
-	const char *path = arena_printf(arena, "%s%s", s3->base, key);
+	const char *path = arena_join(arena, s3->base, key, "");
 	if (!path)
 		return ERR_TOO_LARGE;
 	struct sigv4_request request = {method, s3->host, str_of(path), query, query_count, headers, header_count};

@@ -84,8 +84,8 @@ enum err store_presign_put(struct arena *arena, const struct config *config, con
 		headers[count++] = (struct sigv4_pair){STR("x-amz-checksum-sha256"), str_of(base64)};
 	if (once)
 		headers[count++] = (struct sigv4_pair){STR("if-none-match"), STR("*")};
-	*ret_headers = arena_printf(arena, "{%s%s%s%s%s}", base64 ? "\"x-amz-checksum-sha256\":\"" : "", base64 ? base64 : "", base64 ? "\"" : "",
-	                            base64 && once ? "," : "", once ? "\"if-none-match\":\"*\"" : "");
+	*ret_headers = base64 ? arena_join(arena, "{\"x-amz-checksum-sha256\":\"", base64, once ? "\",\"if-none-match\":\"*\"}" : "\"}")
+	                      : once ? "{\"if-none-match\":\"*\"}" : "{}";
 	if (!*ret_headers)
 		return ERR_TOO_LARGE;
 	return driver(config)->presign(arena, config, "PUT", key, NULL, 0, headers, count, life_s, ret_url);

@@ -96,28 +96,24 @@ static enum err find_live(struct request *request, const struct upload_wanted *w
 	                ret);
 }
 
-/* *ret_issued false: a double tap was faster, its row is to be found now. */
-static enum err issue(struct request *request, const struct upload_wanted *wanted, bool *ret_issued)
+/* No row: a double tap was faster, its URL is to be found now. */
+static enum err issue(struct request *request, const struct upload_wanted *wanted, struct pg_rows *ret)
 {
 	const struct config *config = request->gate->config;
 	struct pg *pg = &request->gate->pg;
 	struct arena *arena = request->arena;
 	const char *url = NULL, *headers = NULL;
-	struct pg_rows rows;
 	char id[UUID_SIZE];
 	const char *key = upload_key(request, wanted, id);
 	if (!key)
 		return ERR_TOO_LARGE;
 	int64_t expires = clock_unix() + config->upload_url_life_s;
 	enum err err = store_presign_put(arena, config, key, wanted->size, wanted->checksum, config->upload_url_life_s, &url, &headers);
-	const char *reuse = pg_number(arena, config->upload_url_reuse_s);
-	if (!err)
-		err = pg_query(pg, arena, STMT_UPLOAD_EXPIRE_SAME, PG_VALUES(wanted->name, wanted->size_text, wanted->checksum, reuse), NULL);
 	if (!err)
 		err = pg_query(pg, arena, STMT_UPLOAD_ISSUE,
-		               PG_VALUES(id, key, wanted->name, wanted->size_text, wanted->checksum, url, headers, pg_number(arena, expires)), &rows);
-	if (!err)
-		*ret_issued = rows.count == 1;
+		               PG_VALUES(id, key, wanted->name, wanted->size_text, wanted->checksum, url, headers, pg_number(arena, expires),
+		                         pg_number(arena, config->upload_url_reuse_s)),
+		               ret);
 	return err;
 }
 
@@ -130,15 +126,12 @@ enum err import_upload_url(struct request *request, struct response *response)
 	if (wanted.parts)
 		return upload_parts_url(request, response, &wanted);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		bool issued = false;
 		enum err err = find_live(request, &wanted, &rows);
 		if (!err && rows.count == 1)
 			return answer(response, &rows, true);
 		if (!err)
-			err = issue(request, &wanted, &issued);
-		if (!err && issued)
-			err = find_live(request, &wanted, &rows);
-		if (err || (issued && rows.count == 1))
+			err = issue(request, &wanted, &rows);
+		if (err || rows.count == 1)
 			return err ? err : answer(response, &rows, false);
 	}
 	return ERR_CONFLICT;

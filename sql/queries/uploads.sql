@@ -19,10 +19,11 @@ WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND f
 -- A concurrent double tap waits on upload_live_idx and then gets no row back: it finds the other's upload. One that ran out makes room first.
 WITH room AS (UPDATE tidegate.upload SET state = 'expired'
 	WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($3) AND file_size = $4::bigint AND coalesce(checksum, '') = coalesce($5, '')
-	  AND parts_id IS NOT NULL AND state = 'issued' AND expires_at <= now())
+	  AND parts_id IS NOT NULL AND state = 'issued' AND expires_at <= now() RETURNING 1)
 INSERT INTO tidegate.upload (id, owner, space, object_key, file_name, file_size, checksum, expires_at, parts_id, part_bytes)
-VALUES ($1::uuid, current_setting('tidegate.sub'), current_setting('tidegate.space'), $2, $3, $4::bigint, $5, now() + make_interval(secs => $6::int), $7,
-        $8::bigint)
+SELECT $1::uuid, current_setting('tidegate.sub'), current_setting('tidegate.space'), $2, $3, $4::bigint, $5, now() + make_interval(secs => $6::int), $7,
+       $8::bigint
+FROM (SELECT count(*) FROM room) AS made
 ON CONFLICT DO NOTHING RETURNING 1;
 
 -- name: upload_of_parts
@@ -35,19 +36,18 @@ UPDATE tidegate.upload SET state = 'expired' WHERE id = $1::uuid AND state = 'is
 -- name: upload_part
 SELECT file_size, part_bytes FROM tidegate.upload_part($1, $2);
 
--- name: upload_expire_same
--- Before a new URL for the same file is issued: the old one, nearly at its end, must not stand in the unique index. One
--- that a double tap has issued since we looked has more life than $4 seconds and stays.
-UPDATE tidegate.upload SET state = 'expired', url = NULL
-WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($1) AND file_size = $2::bigint AND coalesce(checksum, '') = coalesce($3, '')
-  AND parts_id IS NULL AND state = 'issued' AND expires_at <= now() + make_interval(secs => $4::int);
-
 -- name: upload_issue
--- A concurrent double tap waits on upload_live_idx and then gets no row back: it finds the other's URL.
+-- A new URL, and the columns of upload_find_live. The old one of the same file, nearly at its end, makes room in the unique index first (it is
+-- counted so that it goes first); one that a double tap has issued since we looked has more life than $9 seconds and stays. A concurrent
+-- double tap waits on upload_live_idx and then gets no row back: it finds the other's URL.
+WITH room AS (UPDATE tidegate.upload SET state = 'expired', url = NULL
+	WHERE owner = current_setting('tidegate.sub') AND md5(file_name) = md5($3) AND file_size = $4::bigint AND coalesce(checksum, '') = coalesce($5, '')
+	  AND parts_id IS NULL AND state = 'issued' AND expires_at <= now() + make_interval(secs => $9::int) RETURNING 1)
 INSERT INTO tidegate.upload (id, owner, space, object_key, file_name, file_size, checksum, url, headers, expires_at)
-VALUES ($1::uuid, current_setting('tidegate.sub'), current_setting('tidegate.space'), $2, $3, $4::bigint, $5, $6, $7::jsonb,
-        to_timestamp($8::bigint))
-ON CONFLICT DO NOTHING RETURNING 1;
+SELECT $1::uuid, current_setting('tidegate.sub'), current_setting('tidegate.space'), $2, $3, $4::bigint, $5, $6, $7::jsonb, to_timestamp($8::bigint)
+FROM (SELECT count(*) FROM room) AS made
+ON CONFLICT DO NOTHING
+RETURNING object_key, url, headers, expires_at, to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
 -- name: upload_receive
 SELECT state, file_size, checksum FROM tidegate.upload_receive($1);
