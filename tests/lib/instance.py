@@ -193,9 +193,9 @@ class Instance:
             options[f"database__{role}"] = f"host={self.path('pgsocket')} dbname=tidegate user=tidegate_{role}"
             options[f"database__{role}_password"] = self.password
         options.update(json.loads(os.environ.get("TIDEGATE_TEST_STORE", "{}")))
-        if options.get("storage__driver") == "s3":
-            options["storage__bucket"] = self.bucket
         options.update(self.options)
+        if options["storage__driver"] == "s3":
+            options.setdefault("storage__bucket", self.bucket)
         self.options = options  # a second call keeps the storage key
         sections = {}
         for key, value in options.items():
