@@ -9,6 +9,7 @@
 #   undo      MANY rows taken back
 #   requests  health and a one-row authenticated GET, 64 connections over TLS, beside Node, Fastify and pg behind the same nginx
 #   presign   presigned URLs a second on one core, and POST /api/import/upload-url at 500 requests a second, for new files and for one file
+#   store     one object of UPLOAD_MB to and from a Swift, beside curl
 #   upload    one PUT of UPLOAD_MB beside dd conv=fsync to the same disk, and the memory it takes
 # ROWS is 200000, MANY five times that, UPLOAD_MB 1024, TURNS (of which the best counts) 3, PORT 9743. Absolute figures belong to
 # the machine and its load; the ratios are what counts. Starts its own instance and stops it.
@@ -16,7 +17,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx import node existing million undo requests presign upload}
+what=${*:-reader xlsx import node existing million undo requests presign store upload}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -241,6 +242,14 @@ bench_presign() {
 		figure "upload-url, $what file, $per_second requests/s, $errors errors" "p99 $p99 ms" 'median' "$p50 ms" "$(ratio "$p99" 5)" 'p99 below 5 ms'
 	done
 	note "URLs handed out again without a signature or a write: $(curl -s --cacert "$dir/run/tls/cert.pem" "https://localhost:$port/metrics" | sed -n 's/^tidegate_upload_urls.*reused"} //p; s/^tidegate_upload_urls_reused_total //p')"
+}
+
+bench_store() {
+	local what ours theirs memory
+	scripts/packages.sh s3 test
+	while read -r what ours theirs memory; do
+		figure "$what of $UPLOAD_MB MiB, Swift, peak $memory MB of 24" "$ours s" 'curl, presigned' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 0.8'
+	done < <(/usr/bin/python3 bench/store.py "$UPLOAD_MB" "$TURNS")
 }
 
 put_once() {

@@ -3,6 +3,7 @@
 #define TIDEGATE_COMMANDS_COMMANDS_H
 
 #include "core/base/config.h"
+#include "core/net/outgoing.h"
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
 
@@ -49,6 +50,9 @@ int complain(int status, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Loads the declarations of the configuration, or complains and returns false. */
 bool load_catalog(struct command *command, struct schema_catalog *ret);
+
+/* Reads the lists that say where webhooks may go, or complains and returns false. */
+bool load_outgoing(struct command *command, struct outgoing *ret);
 
 /* Connection options of a role: "api", "worker" or "owner". */
 struct pg_options database_options(const struct config *config, const char *role);

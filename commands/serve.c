@@ -10,6 +10,7 @@
 #include "fcgi/loop.h"
 #include "handlers/import/handlers.h"
 #include "handlers/system/handlers.h"
+#include "handlers/webhooks/handlers.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -48,12 +49,12 @@ int command_serve(struct command *command)
 {
 	static struct gate gate;
 	const char *socket = option_value(command, "--socket");
-	const struct route_table tables[] = {system_routes, import_routes};
+	const struct route_table tables[] = {system_routes, import_routes, webhook_routes};
 	const struct job_care_table care[] = {import_job_care};
 	gate.config = command->config;
 	gate.job_care = care;
 	gate.job_care_count = sizeof(care) / sizeof(care[0]);
-	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog))
+	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog) || !load_outgoing(command, &gate.webhooks))
 		return EXIT_CONFIGURATION;
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));

@@ -47,6 +47,17 @@ bool load_catalog(struct command *command, struct schema_catalog *ret)
 	return true;
 }
 
+bool load_outgoing(struct command *command, struct outgoing *ret)
+{
+	const struct config *config = command->config;
+	const char *why = NULL;
+	if (outgoing_init(command->arena, config->webhooks_allow_networks, config->webhooks_allow_ports, config->webhooks_ca_file, ret, &why)) {
+		complain(EXIT_CONFIGURATION, "webhooks.allow_networks or webhooks.allow_ports: %s", why);
+		return false;
+	}
+	return true;
+}
+
 static enum err check_migrations(struct pg *pg, struct arena *arena, const char **ret_why)
 {
 	struct pg_rows rows;

@@ -83,13 +83,13 @@ static bool write_and_read(struct check *check)
 		err = s3_get(check->s3, arena, check->key, fileno(copy), BODY, &object);
 	}
 	if (!err)
-		err = sha256_fd(check->fd, sent, NULL) || sha256_fd(fileno(copy), got, NULL) || memcmp(sent, got, SHA256_SIZE) ? ERR_IO : OK;
+		err = sha256_fd(check->fd, sent, NULL) || sha256_fd(fileno(copy), got, NULL) || memcmp(sent, got, SHA256_SIZE) != 0 ? ERR_IO : OK;
 	if (err)
 		say(check, true, "an object cannot be %s: %s", step, reason(check, err));
 	else
 		ok("objects are written and come back the same (signature, Content-MD5, SHA-256)");
 	if (copy)
-		fclose(copy);
+		(void)fclose(copy);
 	return !err;
 }
 
@@ -109,7 +109,7 @@ static void conditional_put(struct check *check)
 static void signed_urls(struct check *check)
 {
 	struct arena *arena = check->command->arena;
-	struct http_response response;
+	struct http_response response = {0};
 	const char *url, *why = "";
 	enum err err = s3_presign(check->s3, arena, "GET", check->key, NULL, 0, NULL, 0, LIFE_S, &url);
 	if (!err) {
@@ -202,7 +202,7 @@ int store_check(struct command *command, struct s3 *s3)
 	}
 	if (there && s3_delete(s3, command->arena, check.key))
 		say(&check, true, "the object %s cannot be deleted: %s", check.key, store_reason(command, s3, OK));
-	fclose(file);
+	(void)fclose(file);
 	puts(check.wrong ? "the store does not do what is needed" : "the store does what is needed");
 	return check.wrong ? EXIT_FAILED : 0;
 }

@@ -6,6 +6,7 @@
 #include "core/store/store.h"
 #include "handlers/import/handlers.h"
 #include "handlers/system/handlers.h"
+#include "handlers/webhooks/handlers.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -28,10 +29,11 @@ int command_work(struct command *command)
 	struct worker *worker = arena_alloc(command->arena, sizeof(*worker));
 	struct job_kind kinds[KINDS_MAX];
 	struct job_schedule schedules[SCHEDULES_MAX];
+	struct outgoing outgoing;
 	char host[32] = "host";
 	size_t count = 0;
 	const char *why = NULL;
-	if (!catalog || !worker || !load_catalog(command, catalog))
+	if (!catalog || !worker || !load_catalog(command, catalog) || !load_outgoing(command, &outgoing))
 		return EXIT_CONFIGURATION;
 	if (store_is_remote(command->config) && store_configured(command->config, &why))
 		return complain(EXIT_CONFIGURATION, "%s", why);
@@ -41,9 +43,12 @@ int command_work(struct command *command)
 	count += system_job_kind_count;
 	memcpy(kinds + count, import_job_kinds, import_job_kind_count * sizeof(kinds[0]));
 	count += import_job_kind_count;
+	memcpy(kinds + count, webhook_job_kinds, webhook_job_kind_count * sizeof(kinds[0]));
+	count += webhook_job_kind_count;
 	memcpy(schedules, system_schedules, system_schedule_count * sizeof(schedules[0]));
 	memcpy(schedules + system_schedule_count, import_schedules, import_schedule_count * sizeof(schedules[0]));
-	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count, fit};
+	memcpy(schedules + system_schedule_count + import_schedule_count, webhook_schedules, webhook_schedule_count * sizeof(schedules[0]));
+	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count + webhook_schedule_count, fit};
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

@@ -9,6 +9,7 @@
 #include "core/crypto/jwks.h"
 #include "core/crypto/queue_signature.h"
 #include "core/crypto/sigv4.h"
+#include "core/net/outgoing.h"
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
 
@@ -22,6 +23,7 @@ struct gate {
 	struct queue_keys queue_keys;
 	struct sigv4_credentials storage_credentials;
 	struct schema_catalog catalog;
+	struct outgoing webhooks; /* where they may go */
 	const struct job_care_table *job_care; /* of every capability */
 	size_t job_care_count;
 };

@@ -31,6 +31,7 @@ packages_of() {
 	LIST
 	test) cat <<-'LIST' ;;
 		perl|/usr/bin/prove
+		nodejs|/usr/bin/node
 		python3|/usr/bin/python3
 		python3-pytest|python:pytest
 		python3-pytest-xdist|python:xdist

@@ -114,10 +114,11 @@ void clock_basic(int64_t unix_seconds, char out[CLOCK_ISO_SIZE])
 	*to = '\0';
 }
 
+static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
 void clock_http_date(int64_t unix_seconds, char out[CLOCK_ISO_SIZE])
 {
 	static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	struct calendar c = to_calendar(unix_seconds);
 	snprintf(out, CLOCK_ISO_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", weekdays[c.weekday], c.day, months[c.month - 1], c.year % 10000,
 	         c.hour, c.minute, c.second);
@@ -138,5 +139,72 @@ enum err clock_parse_basic(const char *text, int64_t *ret_unix_seconds)
 	if (!clock_date_exists(v[0], v[1], v[2]))
 		return ERR_INVALID;
 	*ret_unix_seconds = clock_days(v[0], v[1], v[2]) * 86400 + v[3] * 3600 + v[4] * 60 + v[5];
+	return OK;
+}
+
+struct digits {
+	int at, length;
+	int64_t min, max;
+};
+
+/* Numbers at fixed places, digits only. */
+static bool read_digits(const char *text, const struct digits *parts, int count, int64_t *ret)
+{
+	for (int i = 0; i < count; i++)
+		if (text[parts[i].at] == '-' || parse_i64_n(text + parts[i].at, (size_t)parts[i].length, parts[i].min, parts[i].max, &ret[i]))
+			return false;
+	return true;
+}
+
+enum err clock_parse_http_date(const char *text, int64_t *ret_unix_seconds)
+{
+	static const struct digits parts[] = {{5, 2, 1, 31}, {12, 4, 1, 9999}, {17, 2, 0, 23}, {20, 2, 0, 59}, {23, 2, 0, 60}};
+	int64_t v[5], month = 0;
+	if (strlen(text) != 29 || memcmp(text + 3, ", ", 2) != 0 || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':' ||
+	    strcmp(text + 25, " GMT") != 0 || !read_digits(text, parts, 5, v))
+		return ERR_INVALID;
+	for (int i = 0; i < 12; i++)
+		if (memcmp(text + 8, months[i], 3) == 0)
+			month = i + 1;
+	if (!month || !clock_date_exists(v[1], month, v[0]))
+		return ERR_INVALID;
+	*ret_unix_seconds = clock_days(v[1], month, v[0]) * 86400 + v[2] * 3600 + v[3] * 60 + v[4];
+	return OK;
+}
+
+/* Z, or +HH:MM / -HH:MM: seconds east of UTC. */
+static bool read_zone(const char *text, int64_t *ret)
+{
+	static const struct digits parts[] = {{1, 2, 0, 23}, {4, 2, 0, 59}};
+	int64_t v[2];
+	if (strcmp(text, "Z") == 0) {
+		*ret = 0;
+		return true;
+	}
+	if (strlen(text) != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || !read_digits(text, parts, 2, v))
+		return false;
+	*ret = (v[0] * 3600 + v[1] * 60) * (text[0] == '-' ? -1 : 1);
+	return true;
+}
+
+enum err clock_parse_iso8601(const char *text, int64_t *ret_unix_us)
+{
+	static const struct digits parts[] = {{0, 4, 1, 9999}, {5, 2, 1, 12}, {8, 2, 1, 31}, {11, 2, 0, 23}, {14, 2, 0, 59}, {17, 2, 0, 59}};
+	int64_t v[6], fraction = 0, zone = 0;
+	if (strlen(text) < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' || !read_digits(text, parts, 6, v) ||
+	    !clock_date_exists(v[0], v[1], v[2]))
+		return ERR_INVALID;
+	const char *rest = text + 19;
+	if (*rest == '.') {
+		size_t n = strspn(rest + 1, "0123456789");
+		if (n == 0 || n > 6 || parse_i64_n(rest + 1, n, 0, 999999, &fraction))
+			return ERR_INVALID;
+		for (size_t i = n; i < 6; i++)
+			fraction *= 10;
+		rest += n + 1;
+	}
+	if (!read_zone(rest, &zone))
+		return ERR_INVALID;
+	*ret_unix_us = (clock_days(v[0], v[1], v[2]) * 86400 + v[3] * 3600 + v[4] * 60 + v[5] - zone) * 1000000 + fraction;
 	return OK;
 }

@@ -19,8 +19,12 @@ void clock_iso8601(int64_t unix_us, char out[CLOCK_ISO_SIZE]);
 void clock_basic(int64_t unix_seconds, char out[CLOCK_ISO_SIZE]);
 enum err clock_parse_basic(const char *text, int64_t *ret_unix_seconds) MUST_USE;
 
-/* Sun, 06 Nov 1994 08:49:37 GMT */
+/* Sun, 06 Nov 1994 08:49:37 GMT / Back to seconds; ERR_INVALID for anything else (the weekday is not looked at, nor the obsolete forms). */
 void clock_http_date(int64_t unix_seconds, char out[CLOCK_ISO_SIZE]);
+enum err clock_parse_http_date(const char *text, int64_t *ret_unix_seconds) MUST_USE;
+
+/* 2026-11-21T08:47:38Z, with up to six digits of a fraction, and Z or an offset such as +01:00. ERR_INVALID for anything else. */
+enum err clock_parse_iso8601(const char *text, int64_t *ret_unix_us) MUST_USE;
 
 /* Days since 1970-01-01 of a proleptic Gregorian date / is there such a date (year 1..9999). */
 int64_t clock_days(int64_t year, int64_t month, int64_t day);

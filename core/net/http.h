@@ -3,7 +3,8 @@
  *
  * Always: https (or http to a loopback address when asked for), no redirects, no proxy, no credentials in the URL,
  * certificates verified, TLS 1.2 or newer, 5 s to connect, a total timeout, a cap on the response. Connections are kept
- * for the next request to the same host; those made under deny_private are never mixed with others. One thread.
+ * for the next request to the same host; those made under deny_private are never mixed with others. One thread. Many requests
+ * at once: http_many.h.
  */
 #ifndef TIDEGATE_CORE_NET_HTTP_H
 #define TIDEGATE_CORE_NET_HTTP_H
@@ -20,6 +21,8 @@
 #define HTTP_TIMEOUT_MS 15000
 #define HTTP_HEADERS_MAX 64
 #define HTTP_HEADER_BYTES_MAX ((size_t)32 << 10)
+
+struct address_list;
 
 /* Receives a piece of the response body of a 2xx answer. Anything but OK stops the request and becomes its result. */
 typedef enum err http_sink(void *context, const char *bytes, size_t n);
@@ -52,7 +55,9 @@ struct http_request {
 	int64_t max_bytes_s;     /* cap on the bandwidth of bodies, each way; 0 is none */
 	int64_t stall_timeout_s; /* ends a transfer that moved under 1 KiB/s for so long; 0 is never */
 	const char *ca_file;   /* PEM file instead of the system's certificates; NULL for those */
+	bool cut_response;     /* more than response_max is cut off, not an error: the rest is not received */
 	bool deny_private;     /* the URL came from somebody else: connect only to address_is_public() (the port is the caller's to check) */
+	const struct address_list *allowed; /* with deny_private: networks that may be reached all the same; may be NULL, and is one list per process */
 	bool allow_loopback_http; /* allow http://, and then only to a loopback address */
 };
 

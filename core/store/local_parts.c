@@ -94,7 +94,7 @@ static enum err copy_bytes(int from, int to, int64_t offset, int64_t size)
 enum err store_part_place(const struct config *config, const char *id, int number, int from, int64_t offset, int64_t size)
 {
 	char name[48];
-	int folder;
+	int folder = -1;
 	enum err err = open_folder(config, id, &folder);
 	if (err)
 		return err;
@@ -117,7 +117,7 @@ enum err store_part_place(const struct config *config, const char *id, int numbe
 
 enum err local_parts_arrived(struct arena *arena, const struct config *config, const char *key, const char *id, size_t count, int64_t *sizes)
 {
-	int fd;
+	int fd = -1;
 	(void)arena, (void)key;
 	enum err err = open_folder(config, id, &fd);
 	if (err)

@@ -261,39 +261,51 @@ static enum err attempt_once(struct s3 *s3, struct arena *arena, struct s3_call 
 	return err;
 }
 
+/* After a failed attempt: OK when another one makes sense, and the pause before it is over; else the result. */
+static enum err prepare_next(struct s3 *s3, const struct s3_call *call, struct attempts *attempts, const struct http_response *response, enum err err)
+{
+	int most = call->attempts ? call->attempts : S3_ATTEMPTS;
+	attempts->made = call->progressed ? 1 : attempts->made + 1;
+	if (err == ERR_DENIED && !attempts->clock_set && correct_clock(s3, response)) {
+		attempts->clock_set = true;
+		return OK;
+	}
+	if ((err != ERR_UNAVAILABLE && err != ERR_TIMEOUT) || attempts->made >= most || !pause_before_next(attempts, response))
+		return err;
+	metrics_add(METRIC_STORE_RETRIES, 1);
+	return OK;
+}
+
+/* Transfers have all the time that is allowed, other calls a share of it. */
+static int64_t life_of(const struct s3 *s3, const struct s3_call *call)
+{
+	int64_t share = s3->config->storage_deadline_s / SHORT_SHARE;
+	if (call->transfer)
+		return s3->deadline_s;
+	return share > SHORT_MIN_S ? share : SHORT_MIN_S;
+}
+
 enum err s3_perform(struct s3 *s3, struct arena *arena, struct s3_call *call, struct http_response *ret)
 {
 	struct http_response response = {0};
-	int64_t life_s = s3->deadline_s, total = 0, share = s3->config->storage_deadline_s / SHORT_SHARE;
-	if (!call->transfer)
-		life_s = share > SHORT_MIN_S ? share : SHORT_MIN_S;
-	struct attempts attempts = {.end_us = clock_monotonic_us() + life_s * 1000000};
+	struct attempts attempts = {.end_us = clock_monotonic_us() + life_of(s3, call) * 1000000};
 	enum err err = call->key && strlen(call->key) > S3_KEY_MAX ? ERR_TOO_LARGE : OK;
+	bool done = false;
+	int total = 0;
 	s3->failure = (struct s3_failure){.message = ""};
-	while (!err) {
-		bool settled = false;
-		err = call->before ? call->before(s3, arena, call, (int)total, &settled) : OK;
-		if (err || settled)
+	while (!err && !done) {
+		err = call->before ? call->before(s3, arena, call, total, &done) : OK;
+		if (err || done)
 			break;
 		call->progressed = false;
 		err = left_ms(&attempts) > 0 ? attempt_once(s3, arena, call, &attempts, &response) : ERR_TIMEOUT;
 		total++;
-		if (!err) {
+		done = !err;
+		if (err)
+			err = prepare_next(s3, call, &attempts, &response, err);
+		else
 			*ret = response;
-			break;
-		}
-		attempts.made = call->progressed ? 1 : attempts.made + 1;
-		if (err == ERR_DENIED && !attempts.clock_set && correct_clock(s3, &response)) {
-			attempts.clock_set = true;
-			err = OK;
-			continue;
-		}
-		bool again = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT;
-		if (!again || attempts.made >= (call->attempts ? call->attempts : S3_ATTEMPTS) || !pause_before_next(&attempts, &response))
-			break;
-		metrics_add(METRIC_STORE_RETRIES, 1);
-		err = OK;
 	}
-	s3->failure.attempts = (int)total;
+	s3->failure.attempts = total;
 	return err;
 }

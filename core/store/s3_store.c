@@ -56,7 +56,7 @@ static enum err s3_store_presign(struct arena *arena, const struct config *confi
 static enum err s3_store_look(const struct config *config, const char *key, int64_t *ret_size)
 {
 	struct session session;
-	struct s3_object object;
+	struct s3_object object = {0};
 	enum err err = open_session(&session, config);
 	if (!err)
 		err = s3_head(&session.s3, &session.arena, key, &object);
@@ -68,7 +68,7 @@ static enum err s3_store_look(const struct config *config, const char *key, int6
 static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
 {
 	struct session session;
-	struct s3_object object;
+	struct s3_object object = {0};
 	int spool = store_directory(config, "spool");
 	int fd = spool < 0 ? -1 : openat(spool, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	enum err err = fd < 0 ? store_errno() : OK;
@@ -147,7 +147,7 @@ static enum err s3_store_parts_arrived(struct arena *arena, const struct config 
 static enum err complete(struct session *session, const struct config *config, const char *key, const char *id, int64_t size, int64_t part_size)
 {
 	struct s3_part *parts;
-	struct s3_object object;
+	struct s3_object object = {0};
 	size_t wanted = (size_t)((size + part_size - 1) / part_size), count = 0;
 	enum err err = s3_multipart_parts(&session->s3, &session->arena, key, id, wanted, &parts, &count);
 	if (!err && count != wanted)
@@ -158,7 +158,7 @@ static enum err complete(struct session *session, const struct config *config, c
 static enum err s3_store_parts_complete(const struct config *config, const char *key, const char *id, int64_t size, int64_t part_size)
 {
 	struct session session;
-	struct s3_object object;
+	struct s3_object object = {0};
 	enum err err = open_session(&session, config);
 	if (!err)
 		err = complete(&session, config, key, id, size, part_size);

@@ -32,7 +32,7 @@ static enum err know_hash(struct worker *worker, struct arena *arena, struct job
 {
 	const struct pg_scope scope = {work->created_by, work->space, "worker"};
 	struct pg *pg = &worker->pg;
-	struct pg_rows rows;
+	struct pg_rows rows = {0};
 	enum err err = pg_begin(pg, &scope);
 	if (!err)
 		err = pg_query(pg, arena, STMT_IMPORT_LOCK_HASH, PG_VALUES(hash), NULL);

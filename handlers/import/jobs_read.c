@@ -2,15 +2,13 @@
  * Reading imports: the history, one import, the targets. Never changes anything.
  * What a client sees is shaped by the column aliases of the statements (sql/queries/import.sql).
  */
-#include "core/crypto/base64.h"
 #include "fcgi/fields.h"
+#include "fcgi/page.h"
 #include "handlers/import/check_codes.h"
 #include "handlers/import/failures.h"
 #include "handlers/import/handlers.h"
 
 #include <string.h>
-
-enum { PAGE_DEFAULT = 20, PAGE_MAX = 500, CURSOR_MAX = 128 };
 
 /* {code, message} of a failure in the reader's language, or null. The code is the column of that name. */
 static void put_failure(struct json_writer *w, const char *name, const struct request *request, const struct pg_rows *rows, int row, const char *column)
@@ -49,66 +47,26 @@ enum err import_get(struct request *request, struct response *response)
 	return id ? import_answer(request, response, id, 200) : OK;
 }
 
-/* A cursor is opaque: base64url of "microseconds,uuid" of the last item. False after a refusal. */
-static bool read_cursor(struct request *request, struct response *response, const char **ret_at, const char **ret_id)
-{
-	struct str cursor = request_query(request, "cursor");
-	char text[CURSOR_MAX];
-	size_t length = 0;
-	int64_t at;
-	*ret_at = *ret_id = NULL;
-	if (!cursor.p)
-		return true;
-	if (cursor.n < CURSOR_MAX && base64url_decode(cursor.p, cursor.n, text, sizeof(text) - 1, &length) == OK) {
-		text[length] = '\0';
-		char *comma = memchr(text, ',', length);
-		if (comma && strlen(text) == length && is_uuid(comma + 1) && parse_i64_n(text, (size_t)(comma - text), 0, INT64_MAX / 2, &at) == OK) {
-			*ret_at = arena_copy(request->arena, text, (size_t)(comma - text));
-			*ret_id = arena_strdup(request->arena, comma + 1);
-			return true;
-		}
-	}
-	refuse_field(response, PROBLEM_INVALID_CURSOR, "cursor", "from nextCursor of the page before");
-	return false;
-}
-
-static void put_cursor(struct json_writer *w, struct arena *arena, const struct pg_rows *rows, int last)
-{
-	struct buf encoded;
-	const char *text = arena_printf(arena, "%s,%s", pg_text(rows, last, PQnfields(rows->result) - 1), pg_text(rows, last, 0));
-	buf_init(&encoded, (size_t)CURSOR_MAX * 2);
-	if (text)
-		base64url_encode(&encoded, text, strlen(text));
-	json_put_text(w, "nextCursor", buf_text(&encoded));
-	buf_release(&encoded);
-}
-
 enum err import_list(struct request *request, struct response *response)
 {
-	const char *at, *id;
-	int64_t limit;
+	struct page page;
 	struct pg_rows rows;
-	if (!query_i64(response, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &limit) || !read_cursor(request, response, &at, &id))
+	if (!page_read(response, &page))
 		return OK;
 	enum err err = pg_call(&request->gate->pg, request->arena, &request->scope, STMT_IMPORT_LIST,
-	                       PG_VALUES(query_text(request, "status"), query_text(request, "q"), at, id, pg_number(request->arena, limit + 1)), &rows);
+	                       PG_VALUES(query_text(request, "status"), query_text(request, "q"), page.at, page.id, pg_number(request->arena, page.limit + 1)), &rows);
 	if (err)
 		return err;
-	bool more = rows.count > limit;
-	int count = more ? (int)limit : rows.count;
 	struct json_writer *w = respond_json(response, 200);
 	json_array_open(w, "items");
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < page_count(&page, &rows); i++) {
 		json_object_open(w, NULL);
 		pg_row_members(w, &rows, i);
 		put_failure(w, "error", request, &rows, i, "_error");
 		json_object_close(w);
 	}
 	json_array_close(w);
-	if (more)
-		put_cursor(w, request->arena, &rows, count - 1);
-	else
-		json_put_null(w, "nextCursor");
+	page_put_cursor(w, request->arena, &page, &rows);
 	return respond_end(response);
 }
 

@@ -125,7 +125,14 @@ enum err system_metrics(struct request *request, struct response *response)
 	gauge(out, "tidegate_up", "Whether the database answered.");
 	bool up = pg_query(&request->gate->pg, request->arena, STMT_QUEUE_METRICS, PG_NONE, &rows) == OK;
 	buf_printf(out, "tidegate_up %d\n", up);
-	if (up)
-		put_queue(out, &rows);
+	if (!up)
+		return OK;
+	put_queue(out, &rows);
+	if (pg_query(&request->gate->pg, request->arena, STMT_WEBHOOK_BACKLOG, PG_NONE, &rows))
+		return OK;
+	gauge(out, "tidegate_webhook_pending", "Deliveries of webhooks that have not ended.");
+	buf_printf(out, "tidegate_webhook_pending %lld\n", (long long)pg_i64(&rows, 0, 0));
+	gauge(out, "tidegate_webhook_oldest_pending_seconds", "Age of the oldest of them.");
+	buf_printf(out, "tidegate_webhook_oldest_pending_seconds %lld\n", (long long)pg_i64(&rows, 0, 1));
 	return OK;
 }

@@ -19,6 +19,24 @@ BEGIN
 	    completed_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled', 'undone') THEN now() END,
 	    phase_ended_at = CASE WHEN p_status IN ('ready', 'completed', 'failed', 'cancelled', 'undone') THEN now() END
 	WHERE no = p_no;
+	IF p_status IN ('ready', 'completed', 'failed', 'undone') THEN
+		PERFORM tidegate.import_tell(p_no);
+	END IF;
+END $$;
+
+-- The event of the state that an import has just reached, in the transaction of the move.
+CREATE OR REPLACE FUNCTION tidegate.import_tell(p_no bigint)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	j tidegate.import_job;
+BEGIN
+	SELECT * INTO j FROM tidegate.import_job WHERE no = p_no;
+	PERFORM tidegate.event_emit(j.space, 'import.' || j.status, jsonb_build_object(
+		'id', j.id, 'status', j.status, 'target', j.target, 'fileName', j.file_name, 'failedIn', j.failed_in,
+		'error', CASE WHEN j.error_code IS NOT NULL THEN jsonb_build_object('code', j.error_code) END,
+		'counts', jsonb_build_object('total', j.rows_total, 'valid', j.rows_valid, 'invalid', j.rows_invalid, 'inserted', j.rows_inserted,
+			'updated', j.rows_updated, 'skipped', j.rows_skipped, 'failed', j.rows_failed, 'cancelled', j.rows_cancelled, 'reversed', j.rows_reversed,
+			'kept', j.rows_kept, 'errored', j.rows_errored)));
 END $$;
 
 -- The same with the job of the queue that does the work, in one transaction. p_status NULL: the status stays.
@@ -197,11 +215,12 @@ BEGIN
 	IF j.status IN ('failed', 'cancelled', 'completed', 'undone') THEN
 		RETURN;
 	END IF;
-	PERFORM tidegate.import_move_to(p_no, p_status);
+	-- before the move, which tells of it
 	UPDATE tidegate.import_job
 	SET error_code = p_error,
 	    rows_cancelled = rows_total - rows_invalid - rows_inserted - rows_updated - rows_skipped - rows_failed
 	WHERE no = p_no;
+	PERFORM tidegate.import_move_to(p_no, p_status);
 END $$;
 
 -- The queue gave a job up (no attempts left, or its worker died too often): its import failed.
@@ -224,10 +243,10 @@ BEGIN
 	WHERE j.kind IN ('import.inspect', 'import.parse', 'import.commit', 'import.review', 'import.undo') AND j.dedupe_key = p_no::text AND j.state = 'failed';
 END $$;
 
-REVOKE ALL ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
+REVOKE ALL ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_partitions_drop, tidegate.import_partitions_create,
 	tidegate.import_analyze, tidegate.records_analyze, tidegate.import_start, tidegate.import_parse_checkpoint,
 	tidegate.import_commit_checkpoint, tidegate.import_stop, tidegate.import_fail_job, tidegate.import_row_change, tidegate.import_review FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.import_row_change, tidegate.import_review TO tidegate_api;
-GRANT EXECUTE ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.import_forget_jobs, tidegate.import_move_to, tidegate.import_tell, tidegate.import_queue, tidegate.import_stop TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.import_partitions_drop, tidegate.import_partitions_create, tidegate.import_analyze, tidegate.records_analyze,
 	tidegate.import_start, tidegate.import_parse_checkpoint, tidegate.import_commit_checkpoint, tidegate.import_fail_job TO tidegate_worker;

@@ -7,6 +7,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from instance import Instance  # noqa: E402
+from webhooks import OPEN, Hooks, without_schedule  # noqa: E402
 
 
 def pytest_configure(config):
@@ -44,6 +45,29 @@ def make_gate(request):
 def fresh_gate(make_gate):
     """An instance of one test's own, to be killed and restarted."""
     return make_gate()
+
+
+@pytest.fixture(scope="session")
+def shared_hook_gate():
+    """
+    An instance that may send to receivers of its own machine, with a schedule of seconds. The job that sends is not started every
+    minute here: it must be there because somebody has seen to it.
+    """
+    instance = Instance(**OPEN)
+    instance.options["webhooks__ca_file"] = instance.path("cert.pem")
+    instance.start()
+    without_schedule(instance)
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture
+def hooks(shared_hook_gate, request):
+    """A space of one test on that instance; its receivers are stopped at the end."""
+    request.node.instances = [shared_hook_gate]
+    space = Hooks(shared_hook_gate)
+    yield space
+    space.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)

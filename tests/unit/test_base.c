@@ -184,6 +184,46 @@ static void test_json(void)
 	arena_release(&arena);
 }
 
+static void test_times(void)
+{
+	static const struct {
+		const char *text;
+		int64_t us;
+	} good[] = {
+	    {"1970-01-01T00:00:00Z", 0},
+	    {"1994-11-06T08:49:37Z", 784111777000000},
+	    {"1994-11-06T08:49:37.5Z", 784111777500000},
+	    {"1994-11-06T08:49:37.000001Z", 784111777000001},
+	    {"1994-11-06T09:49:37+01:00", 784111777000000},
+	    {"1994-11-06T03:19:37-05:30", 784111777000000},
+	    {"2024-02-29T00:00:00Z", 1709164800000000},
+	};
+	static const char *const bad[] = {
+	    "", "now", "1994-11-06", "1994-11-06T08:49:37", "1994-11-06 08:49:37Z", "1994-11-06T08:49:37z", "1994-11-06T08:49:37.Z", "1994-11-06T08:49:37.0000001Z",
+	    "1994-11-06T08:49:37+1:00", "1994-11-06T08:49:37+0100", "1994-11-06T08:49:37Zx", "1994-13-06T08:49:37Z", "1994-11-31T08:49:37Z", "2023-02-29T00:00:00Z",
+	    "1994-11-06T24:00:00Z", "1994-11-06T08:60:00Z", "1994-11-06T08:49:60Z", "-994-11-06T08:49:37Z", "1994-1--06T08:49:37Z", "infinity", "yesterday",
+	    "1994-11-06T08:49:37 Z", "1994-11-06T08:49:37+24:00", "0000-01-01T00:00:00Z",
+	}, *const bad_dates[] = {
+	    "", "60", "Sun, 06 Nov 1994 08:49:37", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC",
+	    "Sun, 31 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, -6 Nov 1994 08:49:37 GMT",
+	};
+	char text[CLOCK_ISO_SIZE];
+	int64_t value = 0;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ok(clock_parse_iso8601(good[i].text, &value) == OK && value == good[i].us, "a time: %s", good[i].text);
+	value = 7;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(clock_parse_iso8601(bad[i], &value) == ERR_INVALID && value == 7, "no time: %s", bad[i]);
+	for (int64_t at = -3; at < 3; at++) {
+		int64_t seconds = at * 987654321;
+		clock_http_date(seconds, text);
+		ok(clock_parse_http_date(text, &value) == OK && value == seconds, "there and back: %s", text);
+	}
+	value = 7;
+	for (size_t i = 0; i < sizeof(bad_dates) / sizeof(bad_dates[0]); i++)
+		ok(clock_parse_http_date(bad_dates[i], &value) == ERR_INVALID && value == 7, "no HTTP date: %s", bad_dates[i]);
+}
+
 int main(void)
 {
 	test_arena();
@@ -192,6 +232,7 @@ int main(void)
 	test_utf8();
 	test_percent();
 	test_clock();
+	test_times();
 	test_ids();
 	test_json();
 	return tap_done();

@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/net/address.h"
+#include "core/net/http_many.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/tap.h"
 
@@ -125,6 +126,8 @@ static void test_refusals(struct loopback *server)
 	static const char *const bad_methods[] = {"", "get", "GET /", "G\r\nX"};
 	static const char *const bad_urls[] = {"", "http://127.0.0.1/", "ftp://example.com/", "file:///etc/passwd", "https://", "//example.com", "gopher://x/"};
 
+	/* the server takes one connection after the other: what was broken off before is counted now */
+	is_i64(send_to(server, (struct http_request){0}), OK, "a good request");
 	int before = server->shared->requests;
 	for (size_t i = 0; i < sizeof bad_headers / sizeof *bad_headers; i++) {
 		const char *const headers[] = {bad_headers[i], NULL};
@@ -205,6 +208,88 @@ static void test_sink(struct loopback *server)
 	is_text(response.body.p, "not here, my friend", "whose body is collected");
 }
 
+static void test_cut(struct loopback *server)
+{
+	loopback_set(server, LOOPBACK_FLOOD, 200, "");
+	is_i64(send_to(server, (struct http_request){.response_max = 2048, .cut_response = true}), OK, "a flood that is cut");
+	ok(response.status == 200 && response.body.n == 2048, "has its status and so much of its body");
+	loopback_set(server, LOOPBACK_BODY, 200, "12345");
+	is_i64(send_to(server, (struct http_request){.response_max = 5, .cut_response = true}), OK, "nothing to cut");
+	is_text(response.body.p, "12345", "leaves the body whole");
+	is_i64(send_to(server, (struct http_request){.response_max = 4, .cut_response = true}), OK, "one byte to cut");
+	is_text(response.body.p, "1234", "takes it off");
+}
+
+static void test_allowed(struct loopback *server)
+{
+	struct address_list list;
+	int before = server->shared->requests;
+	loopback_set(server, LOOPBACK_BODY, 200, "");
+	ok(address_list_parse(&arena, "10.0.0.0/8 ::1", &list, &why) == OK, "a list without the address");
+	is_i64(send_to(server, (struct http_request){.deny_private = true, .allowed = &list}), ERR_DENIED, "opens nothing");
+	is_i64(server->shared->requests, before, "and nothing was sent");
+	ok(address_list_parse(&arena, "127.0.0.1/32", &list, &why) == OK, "a list with it");
+	is_i64(send_to(server, (struct http_request){.deny_private = true, .allowed = &list}), OK, "opens the address");
+	struct http_request request = {.url = "http://127.0.0.2/", .deny_private = true, .allowed = &list, .allow_loopback_http = true, .response_max = 10};
+	is_i64(http_request(&arena, &request, &response, &why), ERR_DENIED, "and no other");
+}
+
+enum { MANY = 6 };
+
+/* Good and bad ones side by side, then one after the other. */
+static void test_many(struct loopback *server)
+{
+	struct http_many many;
+	struct http_done done;
+	struct arena arenas[MANY];
+	struct http_request requests[MANY];
+	int seen[MANY] = {0};
+	if (!ok(http_many_init(&many, &arena, MANY) == OK, "many"))
+		return;
+	ok(!http_many_next(&many, 10, &done), "nothing is under way");
+	loopback_set(server, LOOPBACK_BODY, 201, "here");
+	for (int i = 0; i < MANY; i++) {
+		arena_init(&arenas[i], 1 << 20);
+		requests[i] = (struct http_request){.url = arena_printf(&arena, "http://127.0.0.1:%u/%d", server->port, i), .allow_loopback_http = true,
+		                                    .method = "POST", .body = STR("x"), .response_max = 100, .timeout_ms = 10000};
+	}
+	requests[1].url = "ftp://127.0.0.1/";
+	requests[2].url = "https://10.0.0.1/";
+	requests[2].deny_private = true;
+	requests[3].url = "https://nowhere.invalid/";
+	for (int i = 0; i < MANY; i++)
+		is_i64(http_many_start(&many, &arenas[i], &requests[i], &seen[i]), OK, "started");
+	is_i64(http_many_start(&many, &arenas[0], &requests[0], &seen[0]), ERR_LIMITED, "one too many");
+	for (int i = 0; i < MANY; i++) {
+		if (!ok(http_many_next(&many, 20000, &done), "one has ended"))
+			break;
+		int index = (int)((int *)done.context - seen);
+		seen[index]++;
+		static const enum http_failure failures[MANY] = {HTTP_FAILURE_NONE, HTTP_FAILURE_REQUEST, HTTP_FAILURE_ADDRESS, HTTP_FAILURE_NAME};
+		is_i64(done.failure, failures[index], "as expected");
+		ok(done.failure != HTTP_FAILURE_NONE || (done.response.status == 201 && str_equal_text(done.response.body, "here")), "with its answer");
+		ok((done.failure == HTTP_FAILURE_NONE) == (done.err == OK) && (done.why == NULL) == (done.err == OK), "or its reason");
+	}
+	for (int i = 0; i < MANY; i++)
+		is_i64(seen[i], 1, "each comes back once");
+	is_i64((int64_t)many.active, 0, "nothing is left");
+	loopback_set(server, LOOPBACK_STALL, 200, "");
+	requests[0].timeout_ms = 200;
+	ok(http_many_start(&many, &arenas[0], &requests[0], &seen[0]) == OK, "one that hangs");
+	ok(!http_many_next(&many, 20, &done), "is not waited for longer than asked");
+	ok(http_many_next(&many, 10000, &done) && done.failure == HTTP_FAILURE_TIMEOUT, "and ends at its timeout");
+	loopback_set(server, LOOPBACK_HANG_UP, 200, "");
+	ok(http_many_start(&many, &arenas[0], &requests[0], &seen[0]) == OK && http_many_next(&many, 10000, &done) && done.failure == HTTP_FAILURE_CONNECTION, "a closed connection");
+	loopback_set(server, LOOPBACK_GARBAGE, 200, "");
+	ok(http_many_start(&many, &arenas[0], &requests[0], &seen[0]) == OK && http_many_next(&many, 10000, &done) && done.failure == HTTP_FAILURE_ANSWER, "no HTTP");
+	loopback_set(server, LOOPBACK_STALL, 200, "");
+	ok(http_many_start(&many, &arenas[0], &requests[0], &seen[0]) == OK, "one under way");
+	http_many_release(&many);
+	is_i64((int64_t)many.active, 0, "can be dropped");
+	for (int i = 0; i < MANY; i++)
+		arena_release(&arenas[i]);
+}
+
 int main(void)
 {
 	struct loopback server = {0};
@@ -217,6 +302,9 @@ int main(void)
 		test_refusals(&server);
 		test_limits(&server);
 		test_sink(&server);
+		test_cut(&server);
+		test_allowed(&server);
+		test_many(&server);
 		loopback_stop(&server);
 		is_i64(send_to(&server, (struct http_request){0}), ERR_UNAVAILABLE, "nobody listens");
 	}

@@ -1,0 +1,27 @@
+/* One event on its way to one endpoint: the request that is sent, and the answer as text for the log of deliveries. */
+#ifndef TIDEGATE_HANDLERS_WEBHOOKS_MESSAGE_H
+#define TIDEGATE_HANDLERS_WEBHOOKS_MESSAGE_H
+
+#include "core/net/http.h"
+#include "core/net/outgoing.h"
+
+enum { WEBHOOK_RESPONSE_MAX = 2048 }; /* bytes of an answer that are kept */
+
+struct webhook_message {
+	const char *id, *body, *url;
+	const char *headers;         /* JSON object: names and values of the endpoint's own */
+	const char *secret;
+	const char *previous_secret; /* NULL: there is none any more */
+};
+
+/*
+ * Fills the request: signed at that time (Unix seconds), guarded, in the arena, which should be a wiping one. Our headers
+ * win over those of the endpoint. ERR_INVALID when a secret or the headers cannot be read, ERR_TOO_LARGE.
+ */
+enum err webhook_request(struct arena *arena, const struct webhook_message *message, const struct outgoing *outgoing, int64_t timeout_s, int64_t now,
+                         struct http_request *ret) MUST_USE;
+
+/* The bytes as UTF-8 text: what is no text becomes U+FFFD. NULL when there is none, or no memory. */
+const char *webhook_response_text(struct arena *arena, struct str bytes);
+
+#endif
