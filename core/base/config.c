@@ -195,6 +195,8 @@ enum err config_docs(struct buf *out)
 		if (option->kind == KIND_INT)
 			buf_printf(out, "| `%s` | %lld | %lld to %lld | %s |\n", option->name, (long long)option->value, (long long)option->min,
 			           (long long)option->max, option->doc);
+		else if (option->kind == KIND_BOOL)
+			buf_printf(out, "| `%s` | %s | true or false | %s |\n", option->name, option->value ? "true" : "false", option->doc);
 		else
 			buf_printf(out, "| `%s` | %s%s%s | %s | %s |\n", option->name, option->text && *option->text ? "`" : "",
 			           option->text && *option->text ? option->text : "(empty)", option->text && *option->text ? "`" : "",
