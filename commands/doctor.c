@@ -2,10 +2,11 @@
  * tidegate doctor: looks at everything an operator would have to look at and says in plain words what is wrong.
  * Exit status 0 when nothing is. Changes nothing.
  */
-#include "commands/commands.h"
+#include "commands/store.h"
 #include "core/base/clock.h"
 #include "core/base/text.h"
 #include "core/net/http.h"
+#include "core/store/store.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -110,12 +111,32 @@ static void look_at_directory(struct diagnosis *d, const char *name)
 		fine(path);
 }
 
+static void look_at_bucket(struct diagnosis *d)
+{
+	struct s3 s3;
+	struct s3_page page;
+	const char *why = NULL;
+	if (s3_open(d->command->arena, d->command->config, &s3, &why)) {
+		wrong(d, "%s", why);
+		return;
+	}
+	enum err err = s3_list(&s3, d->command->arena, "tidegate-check/", NULL, &page);
+	if (err)
+		wrong(d, "the bucket %s cannot be listed: %s", d->command->config->storage_bucket, store_reason(d->command, &s3, err));
+	else
+		fine("the bucket can be listed; `tidegate store check` tries out the rest");
+}
+
 static void look_at_storage(struct diagnosis *d)
 {
 	const char *root = d->command->config->storage_root;
 	struct stat blobs, spool;
-	look_at_directory(d, "blobs");
 	look_at_directory(d, "spool");
+	if (store_is_remote(d->command->config)) {
+		look_at_bucket(d);
+		return;
+	}
+	look_at_directory(d, "blobs");
 	const char *a = arena_printf(d->command->arena, "%s/blobs", root), *b = arena_printf(d->command->arena, "%s/spool", root);
 	if (a && b && stat(a, &blobs) == 0 && stat(b, &spool) == 0 && blobs.st_dev != spool.st_dev)
 		wrong(d, "blobs and spool of %s are on different file systems: uploads cannot be linked into place", root);
@@ -132,7 +153,7 @@ static void look_at_secrets(struct diagnosis *d)
 		wrong(d, "neither auth.jwt_secret nor auth.jwks is set: nobody can sign in");
 	else
 		fine("keys for access tokens");
-	if (strlen(config->storage_secret_key) < SECRET_MIN)
+	if (!store_is_remote(config) && strlen(config->storage_secret_key) < SECRET_MIN)
 		wrong(d, "storage.secret_key has fewer than %d characters", SECRET_MIN);
 	else
 		fine("key for signed URLs");

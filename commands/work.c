@@ -13,6 +13,16 @@
 
 enum { KINDS_MAX = 32, SCHEDULES_MAX = 16 };
 
+/*
+ * Without a spool nothing can be fetched, and on a full one it fails again and again: another host's workers are better off with
+ * the job. Objects on our own disk are another matter: jobs are what removes them from a full one.
+ */
+static bool fit(const struct config *config)
+{
+	enum store_spool spool = store_spool(config);
+	return spool != STORE_SPOOL_GONE && (spool != STORE_SPOOL_FULL || !store_is_remote(config));
+}
+
 int command_work(struct command *command)
 {
 	struct schema_catalog *catalog = arena_alloc(command->arena, sizeof(*catalog));
@@ -38,7 +48,7 @@ int command_work(struct command *command)
 	memcpy(schedules, system_schedules, system_schedule_count * sizeof(schedules[0]));
 	memcpy(schedules + system_schedule_count, import_schedules, import_schedule_count * sizeof(schedules[0]));
 	memcpy(schedules + system_schedule_count + import_schedule_count, webhook_schedules, webhook_schedule_count * sizeof(schedules[0]));
-	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count + webhook_schedule_count};
+	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count + webhook_schedule_count, fit};
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

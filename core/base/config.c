@@ -178,6 +178,18 @@ enum err config_load(struct arena *arena, const char *path, struct config *ret, 
 	return OK;
 }
 
+static void describe(const struct option *option, struct buf *out)
+{
+	const char *text = option->text && *option->text ? option->text : NULL;
+	if (option->kind == KIND_INT)
+		buf_printf(out, "| `%s` | %lld | %lld to %lld | %s |\n", option->name, (long long)option->value, (long long)option->min, (long long)option->max, option->doc);
+	else if (option->kind == KIND_BOOL)
+		buf_printf(out, "| `%s` | %s | true or false | %s |\n", option->name, option->value ? "true" : "false", option->doc);
+	else
+		buf_printf(out, "| `%s` | %s%s%s | %s | %s |\n", option->name, text ? "`" : "", text ? text : "(empty)", text ? "`" : "",
+		           option->kind == KIND_SECRET ? "secret" : "text", option->doc);
+}
+
 enum err config_docs(struct buf *out)
 {
 	const char *section = "";
@@ -192,13 +204,7 @@ enum err config_docs(struct buf *out)
 			section = option->section;
 			buf_printf(out, "\n## [%s]\n\n| option | default | range | what it is |\n|---|---|---|---|\n", section);
 		}
-		if (option->kind == KIND_INT)
-			buf_printf(out, "| `%s` | %lld | %lld to %lld | %s |\n", option->name, (long long)option->value, (long long)option->min,
-			           (long long)option->max, option->doc);
-		else
-			buf_printf(out, "| `%s` | %s%s%s | %s | %s |\n", option->name, option->text && *option->text ? "`" : "",
-			           option->text && *option->text ? option->text : "(empty)", option->text && *option->text ? "`" : "",
-			           option->kind == KIND_SECRET ? "secret" : "text", option->doc);
+		describe(option, out);
 	}
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }

@@ -179,6 +179,17 @@ static enum err claim(struct worker *worker, struct arena *arena, struct job *re
 	return OK;
 }
 
+/* Says so when it changes: a host that takes no jobs is found in its logs. */
+static bool is_fit(const struct worker *worker, const struct job_tables *tables)
+{
+	static bool unfit;
+	bool fit = tables->fit(worker->config);
+	if (fit == unfit)
+		log_write(fit ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, fit ? "worker_fit" : "worker_unfit");
+	unfit = !fit;
+	return fit;
+}
+
 /* Everything periodic, in one place: expired leases, schedules, next month's partition. */
 static void housekeeping(struct worker *worker, struct arena *arena, const struct job_tables *tables)
 {
@@ -244,7 +255,7 @@ enum err jobs_run(struct worker *worker, const struct job_tables *tables)
 		struct job job;
 		bool found = false;
 		housekeeping(worker, &arena, tables);
-		enum err err = claim(worker, &arena, &job, &found);
+		enum err err = is_fit(worker, tables) ? claim(worker, &arena, &job, &found) : OK;
 		if (!err && found) {
 			log_set_context("job", job.id_text);
 			run_job(worker, &arena, tables, &job);

@@ -59,6 +59,8 @@ struct job_tables {
 	size_t kind_count;
 	const struct job_schedule *schedules;
 	size_t schedule_count;
+	/* False: nothing that a job needs is in order on this host, so its workers take none and leave them to others. Asked before every claim. */
+	bool (*fit)(const struct config *config);
 };
 
 /* Runs until SIGTERM (the job at hand is given back at its next batch) or max_jobs. */

@@ -65,11 +65,17 @@ static enum err fail(struct pg *pg, const PGresult *result)
 	return err;
 }
 
+/*
+ * A machine that is gone says nothing: after a minute of silence each side gives the other up, so that no lock is held for one that
+ * will never come back. Only over TCP; a connection string may say otherwise for our side.
+ */
+#define SERVER_KEEPALIVES "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60s"
+
 static const char *session_options(struct pg *pg, char *out, size_t size)
 {
 	snprintf(out, size,
 	         "-c statement_timeout=%lld -c lock_timeout=%lld -c idle_in_transaction_session_timeout=%lld -c TimeZone=UTC -c DateStyle=ISO "
-	         "-c client_min_messages=warning",
+	         "-c client_min_messages=warning -c client_connection_check_interval=10s " SERVER_KEEPALIVES,
 	         (long long)pg->options.statement_timeout_ms, (long long)pg->options.lock_timeout_ms,
 	         (long long)pg->options.idle_in_transaction_timeout_ms);
 	return out;
@@ -77,13 +83,13 @@ static const char *session_options(struct pg *pg, char *out, size_t size)
 
 static PGconn *connect_now(struct pg *pg)
 {
-	char options[256];
+	char options[512];
 	const char *password = pg->options.password && *pg->options.password ? pg->options.password : NULL;
-	/* dbname is expanded as a connection string; what stands after it wins over it. */
-	const char *keywords[] = {"dbname", "application_name", "client_encoding", "connect_timeout", "options", "password", NULL};
-	const char *values[] = {pg->options.conninfo, pg->options.application_name, "UTF8", "5", session_options(pg, options, sizeof(options)), password, NULL};
-	if (!password)
-		keywords[5] = NULL;
+	/* dbname is expanded as a connection string: it wins over what stands before it, and what stands after wins over it. */
+	const char *keywords[] = {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", "application_name",
+	                          "client_encoding", "connect_timeout", "options", password ? "password" : NULL, NULL};
+	const char *values[] = {"30", "10", "3", "60000", pg->options.conninfo, pg->options.application_name, "UTF8", "5", session_options(pg, options, sizeof(options)),
+	                        password, NULL};
 	return PQconnectdbParams(keywords, values, 1);
 }
 

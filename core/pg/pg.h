@@ -8,6 +8,8 @@
  *   implicit transaction; pg_begin opens a transaction under it.
  * - A lost connection fails the call with ERR_UNAVAILABLE; the next call connects again, with back-off (100 ms
  *   doubling to 1 s) so that a restarting server is not stormed.
+ * - Over TCP, a side that has been silent for a minute is given up by the other (keepalives, tcp_user_timeout), and a statement
+ *   whose client has closed the connection ends within 10 s.
  * - Rows belong to the arena of the call.
  *
  * Life cycle: pg_init, calls, pg_close.

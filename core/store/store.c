@@ -18,9 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { LOCAL_SECRET_MIN = 32 };
+enum { LOCAL_SECRET_MIN = 32, FREE_PERCENT = 5 };
 
 static const struct store_driver *driver(const struct config *config)
 {
@@ -154,6 +155,18 @@ enum err store_create(struct arena *arena, const struct config *config, const ch
 	*ret_path = path;
 	*ret_fd = fd;
 	return OK;
+}
+
+enum store_spool store_spool(const struct config *config)
+{
+	char path[1024];
+	struct statvfs fs;
+	snprintf(path, sizeof(path), "%s/spool", config->storage_root);
+	if (access(path, R_OK | W_OK | X_OK) || statvfs(path, &fs))
+		return STORE_SPOOL_GONE;
+	if (fs.f_bavail < STORE_SPOOL_MIN / fs.f_frsize)
+		return STORE_SPOOL_FULL;
+	return fs.f_bavail * 100 < fs.f_blocks * FREE_PERCENT ? STORE_SPOOL_NEARLY_FULL : STORE_SPOOL_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- parts */

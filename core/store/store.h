@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STORE_KEY_MAX = 512, STORE_PARTS_MAX = 10000 };
+enum { STORE_KEY_MAX = 512, STORE_PARTS_MAX = 10000, STORE_SPOOL_MIN = 16 << 20 };
 
 /* Files up to this size are read when they are handed in; larger ones when they are first worked on. */
 #define STORE_READ_AT_ONCE (64LL << 20)
@@ -64,6 +64,13 @@ enum err store_look(const struct config *config, const char *key, int64_t *ret_s
  * deadline_s seconds (0: storage.deadline_s).
  */
 enum err store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd) MUST_USE;
+
+/*
+ * How ROOT/spool is, for files of this host: nearly full is less than a twentieth of its disk, full is less than STORE_SPOOL_MIN
+ * bytes, gone is a directory that this user cannot write to (not mounted, read only, no right).
+ */
+enum store_spool { STORE_SPOOL_OK, STORE_SPOOL_NEARLY_FULL, STORE_SPOOL_FULL, STORE_SPOOL_GONE };
+enum store_spool store_spool(const struct config *config) MUST_USE;
 
 /* Links a synced file of ROOT/spool into place under key, or sends it; what stands there is replaced. spool_path stays
    (nginx removes its own temporary files; whoever called store_create removes theirs). */

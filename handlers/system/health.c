@@ -7,13 +7,12 @@
 #include "core/base/metrics.h"
 #include "core/base/version.h"
 #include "core/pg/embedded.h"
+#include "core/store/store.h"
 #include "handlers/system/handlers.h"
 
 #include <stdio.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
-enum { QUEUE_LATE_S = 300, DISK_FREE_PERCENT = 5 };
+enum { QUEUE_LATE_S = 300 };
 
 struct checks {
 	const char *database, *storage, *queue;
@@ -22,15 +21,11 @@ struct checks {
 
 static void check_storage(const struct config *config, struct checks *checks)
 {
-	char path[1024];
-	struct statvfs fs;
-	snprintf(path, sizeof(path), "%s/spool", config->storage_root);
-	if (access(path, R_OK | W_OK | X_OK) || statvfs(path, &fs)) {
-		checks->storage = "unavailable";
-		checks->down = true;
-	} else if (fs.f_bavail * 100 < fs.f_blocks * DISK_FREE_PERCENT) {
-		checks->storage = "nearly_full";
-	}
+	static const char *const names[] = {
+	    [STORE_SPOOL_OK] = "ok", [STORE_SPOOL_NEARLY_FULL] = "nearly_full", [STORE_SPOOL_FULL] = "full", [STORE_SPOOL_GONE] = "unavailable"};
+	enum store_spool spool = store_spool(config);
+	checks->storage = names[spool];
+	checks->down |= spool == STORE_SPOOL_FULL || spool == STORE_SPOOL_GONE;
 }
 
 static void check_database(struct request *request, struct checks *checks)

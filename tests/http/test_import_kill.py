@@ -11,12 +11,11 @@ import pytest
 import requests
 
 from instance import BUILD, SANITIZED, Instance, unique
-from patient import Client, end, look, reach
+from patient import Client, content, end, look, reach
 from space import JOBS, Space, people
 
 ROWS = 40_000
 MOMENTS = (0, 0.4, 0.9)  # share of the rows that is done when somebody dies
-COLUMNS = "external_id, first_name, last_name, email, phone, job_title, address, city, postal_code, country, status, notes"
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +49,6 @@ def seed(space, undisturbed):
     space.gate.sql("INSERT INTO crm.lead (space, external_id, email, phone, last_name, company) SELECT %s, external_id, email, phone, last_name, 'before' "
                    "FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM crm.lead WHERE space = %s) l WHERE n %% 2 = 0", space.name, undisturbed[0].name)
     return len(space.leads())
-
-
-def content(space):
-    return space.gate.sql(f"SELECT count(*), md5(string_agg(l::text, '' ORDER BY l::text)) FROM (SELECT {COLUMNS} FROM crm.lead WHERE space = %s) l", space.name)
 
 
 def kill_lane(gate):

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from instance import REPOSITORY, unique, wait_until
+from space import Space, people
 
 
 class Load:
@@ -145,3 +146,21 @@ def test_systemd_units_are_valid(tmp_path):
                           env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:/usr/lib/systemd/system"})
     ours = [line for line in done.stderr.splitlines() if "tidegate" in line]
     assert done.returncode == 0 and not ours, f"systemd-analyze verify: {done.stderr}"
+
+
+def test_without_a_spool_nothing_is_lost_but_time(fresh_gate):
+    """The disk that files pass through is not there: health says so, workers take no job and spoil none, and all goes on when it is back."""
+    space = Space(fresh_gate)
+    job = space.create(people(3))
+    space.wait(job, "mapping")
+    os.rename(fresh_gate.path("spool"), fresh_gate.path("away"))
+    answer = fresh_gate.api("GET", "/api/health", token=None)
+    assert (answer.status_code, answer.json()["status"], answer.json()["checks"]["storage"]) == (503, "down", "unavailable")
+    wait_until(lambda: fresh_gate.log_text("pool").count("worker_unfit") == len(fresh_gate.pids("work")), 30, "every worker to say that it takes nothing")
+    space.call(job, "parse")
+    assert space.get(job)["status"] == "queued"
+    os.rename(fresh_gate.path("away"), fresh_gate.path("spool"))
+    assert space.wait(job, "ready")["counts"]["valid"] == 3
+    assert fresh_gate.api("GET", "/api/health", token=None).status_code == 200
+    attempts = fresh_gate.sql("SELECT kind, attempt FROM tidegate.job_history WHERE args->>'id' = %s ORDER BY id", job)
+    assert attempts == [("import.inspect", 1), ("import.parse", 1)], f"expected no attempt to be spent, got {attempts}"

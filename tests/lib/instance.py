@@ -24,8 +24,10 @@ import uuid
 
 import psycopg
 import requests
+import urllib3
 
 import openapi
+from namespace import HERE
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPOSITORY, os.environ.get("TIDEGATE_BUILD", "build"))
@@ -83,23 +85,50 @@ class Raw:
         return json.loads(self.body)
 
 
+class Reaching(requests.adapters.HTTPAdapter):
+    """Makes its connections inside a network namespace."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **options):
+        super().init_poolmanager(*arguments, **options)
+        namespace, connection, pool = self.namespace, urllib3.connection.HTTPSConnection, urllib3.connectionpool.HTTPSConnectionPool
+
+        class Connection(connection):
+            def _new_conn(self):
+                with namespace.entered():
+                    return super()._new_conn()
+        self.poolmanager.pool_classes_by_scheme = {"https": type("Pool", (pool,), {"ConnectionCls": Connection})}
+
+
 class Instance:
-    def __init__(self, rate="5000r/s", burst=10000, fsync="off", **options):
-        """options: section__name=value of tidegate.ini. fsync="on": PostgreSQL as it must be where it is killed and counted."""
-        self.rate, self.burst, self.fsync = rate, burst, fsync
+    def __init__(self, rate="5000r/s", burst=10000, fsync="off", beside=None, namespace=HERE, **options):
+        """options: section__name=value of tidegate.ini. fsync="on": PostgreSQL as it must be where it is killed and counted.
+
+        beside: another instance, whose database, secrets and bucket this one uses. namespace: where its servers run."""
+        self.rate, self.burst, self.fsync, self.namespace = rate, burst, fsync, namespace
+        self.database = beside or self
         self.folder = tempfile.mkdtemp(prefix="tidegate-test-", dir="/tmp")
-        self.port = free_port()
+        self.port = free_port() if namespace is HERE else 8443
         self.url = f"https://localhost:{self.port}"
-        self.secret = secrets.token_hex(32)
-        self.password = secrets.token_hex(16)
-        self.bucket = f"test-{secrets.token_hex(8)}"
+        self.secret = beside.secret if beside else secrets.token_hex(32)
+        self.password = beside.password if beside else secrets.token_hex(16)
+        self.bucket = beside.bucket if beside else f"test-{secrets.token_hex(8)}"
         self.options = options
         self.database_user = "postgres" if ROOT else None
         self.service_user = "www-data" if ROOT else None
         self.processes = {}
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.verify = self.path("cert.pem")
+        self.session = self.new_session()
+
+    def new_session(self):
+        """A client that reaches this instance, and other servers as we do."""
+        session = requests.Session()
+        session.trust_env, session.verify = False, self.path("cert.pem")
+        if self.namespace is not HERE:
+            session.mount(self.url, Reaching(self.namespace))
+        return session
 
     # ------------------------------------------------------------------------------------------------ start and stop
 
@@ -107,16 +136,28 @@ class Instance:
         return os.path.join(self.folder, *parts)
 
     def start(self):
+        return self._try(lambda: (self._make_files(), self.database is self and self._set_up(), self.serve()))
+
+    def start_database(self):
+        """No more than the others that stand beside it share."""
+        return self._try(lambda: (self._make_files(), self._set_up()))
+
+    def serve(self):
+        """Starts pool and nginx."""
+        self.start_pool()
+        self.start_nginx()
+        wait_until(self._answers, 30, "a healthy instance")
+
+    def _set_up(self):
+        self._make_cluster()
+        self.start_postgres()
+        self._make_database()
+        if self.options["storage__driver"] == "s3":
+            self.run("store", "setup", check=False)  # the bucket; not every store takes CORS rules
+
+    def _try(self, start):
         try:
-            self._make_files()
-            self._make_cluster()
-            self.start_postgres()
-            self._make_database()
-            if self.options["storage__driver"] == "s3":
-                self.run("store", "setup", check=False)  # the bucket; not every store takes CORS rules
-            self.start_pool()
-            self.start_nginx()
-            wait_until(lambda: self._answers(), 30, "a healthy instance")
+            start()
         except BaseException as error:
             logs = self.logs()
             self.stop()
@@ -190,7 +231,7 @@ class Instance:
             "worker__lease_s": 5,
         }
         for role in ("api", "worker", "owner"):
-            options[f"database__{role}"] = f"host={self.path('pgsocket')} dbname=tidegate user=tidegate_{role}"
+            options[f"database__{role}"] = f"host={self.database.path('pgsocket')} dbname=tidegate user=tidegate_{role}"
             options[f"database__{role}_password"] = self.password
         options.update(json.loads(os.environ.get("TIDEGATE_TEST_STORE", "{}")))
         options.update(self.options)
@@ -216,7 +257,7 @@ class Instance:
 
     def _launch(self, name, arguments, user=None, death_signal=signal.SIGKILL):
         prctl = ctypes.CDLL(None).prctl
-        with open(self.path("log", f"{name}.log"), "ab") as log:
+        with open(self.path("log", f"{name}.log"), "ab") as log, self.namespace.entered():
             self.processes[name] = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.path("run"), start_new_session=True,
                 preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, death_signal), **self._as(user))
@@ -286,8 +327,9 @@ class Instance:
 
     def run(self, *arguments, check=True):
         """Runs a tidegate command with this instance's configuration; returns the finished process."""
-        done = subprocess.run([self.path("bin", "tidegate"), "--config", self.path("tidegate.ini"), *arguments],
-                              capture_output=True, text=True, cwd=self.path("run"), stdin=subprocess.DEVNULL, **self._as(self.service_user))
+        with self.namespace.entered():
+            done = subprocess.run([self.path("bin", "tidegate"), "--config", self.path("tidegate.ini"), *arguments],
+                                  capture_output=True, text=True, cwd=self.path("run"), stdin=subprocess.DEVNULL, **self._as(self.service_user))
         assert not check or done.returncode == 0, f"tidegate {' '.join(arguments)} ended with {done.returncode}: {done.stderr or done.stdout}"
         return done
 
@@ -377,7 +419,7 @@ class Instance:
     # -------------------------------------------------------------------------------------------------------- database
 
     def _conninfo(self, database):
-        return f"host={self.path('pgsocket')} user=postgres password={self.password} dbname={database}"
+        return f"host={self.database.path('pgsocket')} user=postgres password={self.password} dbname={database}"
 
     def sql(self, query, *values, database="tidegate"):
         """Runs one statement as the superuser; its rows, or None."""
@@ -415,7 +457,9 @@ class Instance:
         """Sends bytes as they are over TLS and reads until the server closes."""
         context = ssl.create_default_context(cafile=self.path("cert.pem"))
         received = b""
-        with socket.create_connection(("localhost", self.port), timeout=timeout) as plain:
+        with self.namespace.entered():
+            plain = socket.create_connection(("localhost", self.port), timeout=timeout)
+        with plain:
             with context.wrap_socket(plain, server_hostname="localhost") as stream:
                 try:
                     stream.sendall(request)

@@ -154,6 +154,11 @@ class ObjectServer:
                         parts.append(f"--- {name}\n" + "".join(file.readlines()[-lines:]))
         return "".join(parts)
 
+    def options(self):
+        """How an Instance keeps its objects here."""
+        return {"storage__driver": "s3", "storage__endpoint": self.endpoint, "storage__region": self.region, "storage__access_key": self.access_key,
+                "storage__secret_key": self.secret_key, "storage__conditional_put": "false" if self.name == "swift" else "true"}
+
     # ------------------------------------------------------------------------------------------------------- faults
 
     def freeze(self, name):

@@ -5,6 +5,8 @@ import requests
 from instance import unique, wait_until
 from space import JOBS, Space
 
+COLUMNS = "external_id, first_name, last_name, email, phone, job_title, address, city, postal_code, country, status, notes"
+
 
 class Client(Space):
     """One that does as a 503 or a cut connection tells: it asks again, a POST with its idempotency key."""
@@ -70,3 +72,8 @@ def end(space, job, status):
         assert not found or found[0] not in ("failed", "cancelled"), f"expected {status}, got {found}:\n{space.gate.logs()}"
         return found and found[0] == status
     space.soon(there, f"the import to be {status}")
+
+
+def content(space):
+    """The leads of a space, to be compared with those that an undisturbed import of the same file makes."""
+    return space.gate.sql(f"SELECT count(*), md5(string_agg(l::text, '' ORDER BY l::text)) FROM (SELECT {COLUMNS} FROM crm.lead WHERE space = %s) l", space.name)

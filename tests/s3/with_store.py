@@ -10,14 +10,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from object_servers import SERVERS  # noqa: E402
 
 
-def options(server):
-    return {"storage__driver": "s3", "storage__endpoint": server.endpoint, "storage__region": server.region, "storage__access_key": server.access_key,
-            "storage__secret_key": server.secret_key, "storage__conditional_put": "false" if server.name == "swift" else "true"}
-
-
 def main(name, *command):
     with SERVERS[name]() as server:
-        return subprocess.run(command, env={**os.environ, "TIDEGATE_TEST_STORE": json.dumps(options(server))}, check=False).returncode
+        return subprocess.run(command, env={**os.environ, "TIDEGATE_TEST_STORE": json.dumps(server.options())}, check=False).returncode
 
 
 if __name__ == "__main__":
