@@ -21,6 +21,7 @@ packages_of() {
 		libzip-dev|/usr/include/zip.h
 		libisal-dev|/usr/include/isa-l.h
 		libexpat1-dev|/usr/include/expat.h
+		libsqlite3-dev|/usr/include/sqlite3.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx

@@ -1,6 +1,6 @@
 /*
  * A reader that misbehaves: enters the sandbox like any reader, then does what its format argument says. test_sandbox and
- * test_reader start it through reader_start and look at the verdict. "csv" and "xlsx" run the real readers.
+ * test_reader start it through reader_start and look at the verdict. "csv", "xlsx" and "sqlite" run the real readers.
  * Arguments as reader_start makes them: NAME read MISDEED --mode MODE [--max-memory N] [--max-cpu N] …
  */
 #include "core/base/arena.h"
@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 	struct sandbox_limits limits = {64 << 20, 60, 0};
 	if (argc < 3)
 		return READ_EXIT_USAGE;
-	if (text_equal(argv[2], "csv") || text_equal(argv[2], "xlsx"))
+	if (text_equal(argv[2], "csv") || text_equal(argv[2], "xlsx") || text_equal(argv[2], "sqlite"))
 		return read_main(argc - 1, argv + 1);
 	for (int i = 3; i + 1 < argc; i += 2) {
 		int64_t *limit = text_equal(argv[i], "--max-memory") ? &limits.memory_bytes : text_equal(argv[i], "--max-cpu") ? &limits.cpu_seconds : NULL;
