@@ -58,8 +58,10 @@ enum err sqlite_container_find(struct str start, int64_t file_size, enum sqlite_
 	if (starts_with(start, "<?xml")) {
 		if (file_size <= SQLITE_PLIST_OFFSET && memmem(start.p, start.n, "<plist", 6))
 			return refuse(refusal, "sqlite_truncated");
+		if (!has_magic(start, SQLITE_PLIST_OFFSET))
+			return refuse(refusal, "not_a_sqlite_file");
 		*ret = SQLITE_PLIST;
-		return has_magic(start, SQLITE_PLIST_OFFSET) ? OK : refuse(refusal, "not_a_sqlite_file");
+		return OK;
 	}
 	if (file_size < (int64_t)sizeof(magic) && start.n && memcmp(start.p, magic, start.n) == 0)
 		return refuse(refusal, "sqlite_truncated");

@@ -79,8 +79,10 @@ static char *put_cell(char *to, const struct value *value)
 
 enum err values_put_row(struct frame_writer *w, const struct value_row *row, uint32_t cells)
 {
+	if (cells == 0 || cells > FRAME_CELLS_MAX)
+		return ERR_TOO_LARGE;
 	size_t size = values_row_size(row, cells);
-	if (size > VALUES_ROW_MAX || cells == 0 || cells > FRAME_CELLS_MAX)
+	if (size > VALUES_ROW_MAX)
 		return ERR_TOO_LARGE;
 	if (w->row_count && w->rows.len + size > w->batch_bytes) {
 		enum err err = frame_flush_rows(w);
