@@ -39,7 +39,7 @@ static double entropy(const char *bytes, size_t n)
 /* Encrypted pages have no beginning to know them by. What is compressed looks like them but has one. */
 static bool looks_encrypted(struct str start, int64_t file_size)
 {
-	static const char *const compressed[] = {"PK", "\x1f\x8b", "\xff\xd8\xff", "\x89PNG", "%PDF", "BZh", "\xfd" "7zXZ", "7z\xbc\xaf", "\x28\xb5\x2f\xfd", "Rar!"};
+	static const char *const compressed[] = {"PK", "\x1f\x8b", "\xff\xd8\xff", "\x89PNG", "%PDF", "BZh", "\xfd\x37zXZ", "7z\xbc\xaf", "\x28\xb5\x2f\xfd", "Rar!"};
 	for (size_t i = 0; i < sizeof(compressed) / sizeof(compressed[0]); i++) {
 		if (starts_with(start, compressed[i]))
 			return false;

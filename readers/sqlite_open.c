@@ -10,7 +10,7 @@
 
 #define STEPS_BETWEEN 10000 /* of the virtual machine, between two looks at the budget */
 #define STEPS_LEAST 100000000ll
-#define STEPS_PER_BYTE 16 /* a cell takes a byte at least, and checking it fewer steps than this */
+#define STEPS_PER_BYTE 128 /* a row takes four bytes at least and has 100 columns at most, each checked in five steps */
 
 struct limit {
 	int id, value;
@@ -160,6 +160,11 @@ void sqlite_close(struct sqlite_database *database)
 
 /* ---- statements ---- */
 
+void sqlite_grant_steps(struct sqlite_database *database)
+{
+	database->steps_left = STEPS_LEAST + STEPS_PER_BYTE * database->size;
+}
+
 /* What is wrong with a schema that the library cannot take is in its message alone. Everything else about it is damage. */
 static const char *why_not_loaded(const char *message)
 {
@@ -199,7 +204,7 @@ enum err sqlite_prepare(struct sqlite_database *database, const char *table, str
 {
 	sqlite3_stmt *statement = NULL;
 	database->allowed = table;
-	database->steps_left = STEPS_LEAST + STEPS_PER_BYTE * database->size;
+	sqlite_grant_steps(database);
 	int result = sqlite3_prepare_v3(database->db, sql.p, (int)sql.n, 0, &statement, NULL);
 	if (result != SQLITE_OK)
 		return sqlite_refuse(database, result);

@@ -32,6 +32,9 @@ void sqlite_close(struct sqlite_database *database);
 /* The statement may read the table `table` and nothing else (NULL: for pragmas). It gets a new budget of steps. Refuses as sqlite_refuse does. */
 enum err sqlite_prepare(struct sqlite_database *database, const char *table, struct str sql, sqlite3_stmt **ret) MUST_USE;
 
+/* A new budget of steps, more than an honest file of this size needs to be checked; for each row when there are many. */
+void sqlite_grant_steps(struct sqlite_database *database);
+
 /* What a result of the library that is not OK, ROW or DONE says about the file: sqlite_damaged, sqlite_too_complex, sqlite_too_many_columns or read_error. */
 enum err sqlite_refuse(struct sqlite_database *database, int result) MUST_USE;
 

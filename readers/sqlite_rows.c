@@ -119,6 +119,7 @@ static enum err walk_on(struct sqlite_rows *rows, const struct sqlite_table *tab
 	int result = SQLITE_DONE;
 	while (!err && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		walk->number++;
+		sqlite_grant_steps(rows->database);
 		err = send_row(rows, table, statement, walk->number);
 		if (err == ERR_TOO_LARGE)
 			err = leave_out(rows, walk);

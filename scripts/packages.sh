@@ -68,6 +68,7 @@ packages_of() {
 		nodejs|/usr/bin/node
 		npm|/usr/bin/npm
 		libcsv-dev|/usr/include/csv.h
+		sqlite3|/usr/bin/sqlite3
 		python3|/usr/bin/python3
 		python3-openpyxl|python:openpyxl
 	LIST

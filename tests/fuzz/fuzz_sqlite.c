@@ -30,11 +30,12 @@ static void set_file(int fd, struct str bytes)
 	must(bytes.n == 0 || pwrite(fd, bytes.p, bytes.n, 0) == (ssize_t)bytes.n);
 }
 
+static volatile unsigned seen;
+
 /* Reads every value, so that the sanitizer sees each byte that is given out. */
 static uint64_t touch_values(const struct frame *frame, uint32_t cells)
 {
 	static struct value places[FRAME_CELLS_MAX];
-	static volatile unsigned seen;
 	struct values_cursor cursor;
 	struct value_row row;
 	values_open(&cursor, frame, places);

@@ -59,6 +59,14 @@ def test_megabytes():
     assert result.end["notes"] == 7 and result.end["rows"] == 12 and result.end["records"] == 19
 
 
+def test_a_row_of_more_than_the_library_may_hold():
+    columns = ", ".join(f"c{i}" for i in range(60))
+    data = make(f"CREATE TABLE t({columns})", fill=lambda db: [db.execute(f"INSERT INTO t VALUES({', '.join(f'zeroblob({size})' for _ in range(60))})") for size in (10, 1_000_000, 20, 900_000, 30)])
+    table = read(data, kind="sqlite").tables[0]
+    assert {number: len(row[1][59][1]) for number, row in table.rows.items()} == {1: 10, 3: 20, 5: 30}
+    assert table.notes == [(2, "row_too_large"), (4, "row_too_large")] and table.ended == (3, 2)
+
+
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
 def test_utf16(encoding):
     data = make('CREATE TABLE "näme"("é" TEXT PRIMARY KEY, v) WITHOUT ROWID', ODD_TABLE, before=(f"PRAGMA encoding = '{encoding}'",),
