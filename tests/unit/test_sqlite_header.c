@@ -37,18 +37,18 @@ static const struct {
 	const char *code; /* NULL: accepted */
 } headers[] = {
 	{"a good one", 0, 0, NULL, FILE_BYTES, NULL},
-	{"pages of 512", 16, 2, SET(2, 0), 512ll * PAGES, NULL},
-	{"pages of 65536", 16, 2, SET(0, 1), 65536ll * PAGES, NULL},
-	{"pages of 256", 16, 2, SET(1, 0), 256ll * PAGES, "sqlite_damaged"},
+	{"pages of 512", 16, 2, SET(2, 0), 512LL * PAGES, NULL},
+	{"pages of 65536", 16, 2, SET(0, 1), 65536LL * PAGES, NULL},
+	{"pages of 256", 16, 2, SET(1, 0), 256LL * PAGES, "sqlite_damaged"},
 	{"pages of 0", 16, 2, SET(0, 0), FILE_BYTES, "sqlite_damaged"},
 	{"pages of 2", 16, 2, SET(0, 2), FILE_BYTES, "sqlite_damaged"},
-	{"pages of 4095", 16, 2, SET(15, 255), 4095ll * PAGES, "sqlite_damaged"},
+	{"pages of 4095", 16, 2, SET(15, 255), 4095LL * PAGES, "sqlite_damaged"},
 	{"write-ahead mode", 18, 2, SET(2, 2), FILE_BYTES, NULL},
 	{"a newer write version", 18, 1, SET(3), FILE_BYTES, "sqlite_too_new"},
 	{"a newer read version", 19, 1, SET(3), FILE_BYTES, "sqlite_too_new"},
 	{"read version 0", 19, 1, SET(0), FILE_BYTES, "sqlite_damaged"},
 	{"reserved room", 20, 1, SET(32), FILE_BYTES, NULL},
-	{"reserved room that leaves too little of 512", 16, 5, SET(2, 0, 1, 1, 33), 512ll * PAGES, "sqlite_damaged"},
+	{"reserved room that leaves too little of 512", 16, 5, SET(2, 0, 1, 1, 33), 512LL * PAGES, "sqlite_damaged"},
 	{"another maximum fraction", 21, 1, SET(65), FILE_BYTES, "sqlite_damaged"},
 	{"another minimum fraction", 22, 1, SET(31), FILE_BYTES, "sqlite_damaged"},
 	{"another leaf fraction", 23, 1, SET(33), FILE_BYTES, "sqlite_damaged"},
@@ -178,7 +178,8 @@ static void test_file(void)
 	ok(sqlite_file_read(bytes, 4, 0) && memcmp(bytes, "6789", 4) == 0, "its first bytes");
 	ok(!sqlite_file_read(bytes, 4, 7) && !sqlite_file_read(bytes, 1, 10) && !sqlite_file_read(bytes, 1, -1), "nothing past its ends");
 	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-	ok(vfs && text_equal(vfs->zName, SQLITE_FILE_VFS), "there is no other file system for the library to use by itself");
+	if (!ok(vfs && text_equal(vfs->zName, SQLITE_FILE_VFS), "there is no other file system for the library to use by itself") || !vfs)
+		return;
 	sqlite3_file file;
 	ok(vfs->xOpen(vfs, "x-journal", &file, SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_READONLY, &out) == SQLITE_CANTOPEN, "no journal");
 	ok(vfs->xOpen(vfs, NULL, &file, SQLITE_OPEN_TEMP_DB | SQLITE_OPEN_READWRITE, &out) == SQLITE_CANTOPEN, "no temporary file");
