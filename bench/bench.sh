@@ -2,6 +2,7 @@
 # Numbers against floors and peers measured in the same run, on this machine: `make bench`, or `make bench WHAT="import xlsx" ROWS=20000`.
 #   reader    the CSV reader alone: MB/s beside a newline scan, libcsv and Python
 #   xlsx      the XLSX reader alone: cells/s beside unpack-and-scan, ExcelJS and openpyxl; then a workbook of ROWS rows end to end
+#   sqlite    the SQLite reader alone on SQLITE_ROWS rows (3000000, half a gigabyte): seconds beside the sqlite3 shell and Python, memory
 #   import    a CSV of ROWS rows, upload URL to completed, beside psql \copy into text columns and pgloader
 #   node      the same file through a well-tuned Node pipeline into the same table
 #   existing  the same with half as many leads already in the table
@@ -17,7 +18,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx import node existing million undo requests presign store upload}
+what=${*:-reader xlsx sqlite import node existing million undo requests presign store upload}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -61,6 +62,22 @@ bench_xlsx() {
 	floor=$(best_of "$TURNS" floor_copy "$csv")
 	ours=$(best_of "$TURNS" import_empty "$dir/leads.xlsx")
 	figure "XLSX import of $ROWS rows, upload URL to completed" "$ours s" 'psql \copy of the same rows as CSV' "$floor s" "$(ratio "$ours" "$floor")"
+}
+
+bench_sqlite() {
+	local name seconds ours cells
+	/usr/bin/python3 bench/sqlite_rows.py "$dir/rows.db" "${SQLITE_ROWS:-3000000}" 1
+	bench/sqlite_reader.sh "$TIDEGATE_BUILD" "$dir/rows.db" "$TURNS" >"$dir/sqlite"
+	read -r _ ours _ cells < <(grep '^tidegate ' "$dir/sqlite")
+	while read -r name seconds _; do
+		case $name in
+		tidegate) ;;
+		memory) figure "peak memory of one SQLite reader, $(stat -c %s "$dir/rows.db" | awk '{ printf "%d", $1 / 1e6 }') MB" "$seconds MB" 'allowed' '64 MB' "$(ratio "$seconds" 64)" 'below 1' ;;
+		sqlite3-select) figure "SQLite reader, $cells cells, checked and typed: speed" "$ours s" 'sqlite3 FILE "select *"' "$seconds s" "$(ratio "$seconds" "$ours")" 'at least 0.7' ;;
+		*) figure "SQLite reader, $cells cells, checked and typed: speed" "$ours s" "$name" "$seconds s" "$(ratio "$seconds" "$ours")" ;;
+		esac
+	done <"$dir/sqlite"
+	rm -f "$dir/rows.db"
 }
 
 # ----------------------------------------------------------------------------------------------------------------- imports

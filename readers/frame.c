@@ -5,6 +5,9 @@
  */
 #include "readers/frame.h"
 
+#include "readers/little.h"
+#include "readers/values.h"
+
 #include <string.h>
 
 static const struct {
@@ -28,17 +31,6 @@ const char *row_flag_name(unsigned flag)
 			return row_flags[i].name;
 	}
 	return NULL;
-}
-
-static uint32_t get_u32(const char *from)
-{
-	const unsigned char *p = (const unsigned char *)from;
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t get_u64(const char *from)
-{
-	return get_u32(from) | (uint64_t)get_u32(from + 4) << 32;
 }
 
 /* Takes n bytes off the front. False, with nothing taken, when there are fewer. */
@@ -141,7 +133,8 @@ static bool check_fail(struct str payload, uint64_t *last_row)
 enum err frame_payload_check(const struct frame *frame, uint64_t *last_row)
 {
 	static bool (*const checks[FRAME_TYPE_COUNT])(struct str, uint64_t *) = {
-		[FRAME_META] = check_meta, [FRAME_ROWS] = check_rows, [FRAME_NOTE] = check_note, [FRAME_END] = check_end, [FRAME_FAIL] = check_fail};
+		[FRAME_META] = check_meta, [FRAME_ROWS] = check_rows, [FRAME_NOTE] = check_note, [FRAME_END] = check_end, [FRAME_FAIL] = check_fail,
+		[FRAME_TABLE] = values_check_table, [FRAME_VALUES] = values_check, [FRAME_TABLE_END] = values_check_table_end};
 	if (frame->type < FRAME_META || frame->type >= FRAME_TYPE_COUNT || frame->payload.n > FRAME_PAYLOAD_MAX)
 		return ERR_INVALID;
 	return checks[frame->type](frame->payload, last_row) ? OK : ERR_INVALID;

@@ -8,8 +8,16 @@
  *   END    five u64, see struct frame_end; the last frame of a file read to its end
  *   FAIL   u32 code length, code, message: the last frame of a file that cannot be read
  *
- * Order: META (ROWS | NOTE)* (END | FAIL). Row numbers rise strictly. Cells are UTF-8 without NUL; the length
- * FRAME_NO_CELL stands for a cell that is not there (a NULL of a database, an absent spreadsheet cell).
+ * A file with several tables of typed values has these instead of ROWS; their contents are declared in values.h:
+ *
+ *   TABLE  u32 index of the table in META, u32 cells of each of its rows: what follows belongs to it
+ *   VALUES rows of cells that keep their storage class
+ *   TABLE_END  u32 index, u64 rows sent, u64 rows left out since its TABLE
+ *
+ * Order: META (ROWS | NOTE)* (END | FAIL), or META (NOTE | TABLE (VALUES | NOTE)* TABLE_END)* (END | FAIL), where the indexes
+ * of tables rise; FAIL may come at any time. Row numbers rise strictly, from 1 in each table. Cells of ROWS are UTF-8 without
+ * NUL; the length FRAME_NO_CELL stands for a cell that is not there (an absent spreadsheet cell). Inside a table, the row
+ * number of a NOTE is one of that table.
  * The parent trusts nothing: frame_header_parse and frame_payload_check come before any use of a payload.
  */
 #ifndef TIDEGATE_READERS_FRAME_H
@@ -30,7 +38,7 @@
 #define FRAME_CODE_MAX 63u    /* codes are [a-z0-9_]{1,63} */
 #define FRAME_MESSAGE_MAX 511u
 
-enum frame_type { FRAME_META = 1, FRAME_ROWS, FRAME_NOTE, FRAME_END, FRAME_FAIL, FRAME_TYPE_COUNT };
+enum frame_type { FRAME_META = 1, FRAME_ROWS, FRAME_NOTE, FRAME_END, FRAME_FAIL, FRAME_TABLE, FRAME_VALUES, FRAME_TABLE_END, FRAME_TYPE_COUNT };
 
 /* What is odd about a row; several may be set. */
 enum row_flag {
@@ -57,7 +65,7 @@ struct frame_row {
 };
 
 struct frame_end {
-	uint64_t rows;    /* sent in ROWS frames */
+	uint64_t rows;    /* sent in ROWS or VALUES frames */
 	uint64_t empty;   /* records without any text, counted in row numbers but not sent */
 	uint64_t records; /* number of the last record */
 	uint64_t bytes;   /* read from the file */
@@ -68,8 +76,9 @@ struct frame_end {
 
 struct frame_writer {
 	int fd;
-	size_t batch_bytes; /* a ROWS frame is sent once it is this full */
-	struct buf rows;    /* header room and payload of the ROWS frame being filled */
+	size_t batch_bytes; /* a ROWS or VALUES frame is sent once it is this full */
+	enum frame_type batch; /* FRAME_ROWS or FRAME_VALUES */
+	struct buf rows;    /* header room and payload of the frame being filled */
 	uint32_t row_count;
 	uint64_t rows_sent;
 	uint64_t notes;
@@ -105,7 +114,8 @@ struct frame {
 /* header: FRAME_HEADER bytes. ERR_INVALID for a wrong magic, type or length. */
 enum err frame_header_parse(const char *header, enum frame_type *ret_type, size_t *ret_length) MUST_USE;
 
-/* Every count, length, flag, code and byte of text inside the payload. *last_row: number of the last row seen, kept by the caller. */
+/* Every count, length, flag, code and byte of text inside the payload. *last_row: number of the last row seen, kept by the caller;
+   TABLE sets it back to 0. */
 enum err frame_payload_check(const struct frame *frame, uint64_t *last_row) MUST_USE;
 
 /* Rows of a checked ROWS frame, without a copy: cells point into the payload. cells: FRAME_CELLS_MAX places of the caller's. */

@@ -5,21 +5,11 @@
  */
 #include "readers/frame.h"
 
+#include "readers/little.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-static void put_u32(char *to, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = (char)(value >> 8 * i);
-}
-
-static void put_u64(char *to, uint64_t value)
-{
-	for (int i = 0; i < 8; i++)
-		to[i] = (char)(value >> 8 * i);
-}
 
 static void put_header(char to[FRAME_HEADER], enum frame_type type, size_t length)
 {
@@ -55,7 +45,7 @@ enum err frame_send(int fd, enum frame_type type, struct str payload)
 
 void frame_writer_init(struct frame_writer *w, int fd)
 {
-	*w = (struct frame_writer){.fd = fd, .batch_bytes = FRAME_BATCH_DEFAULT};
+	*w = (struct frame_writer){.fd = fd, .batch_bytes = FRAME_BATCH_DEFAULT, .batch = FRAME_ROWS};
 	buf_init(&w->rows, FRAME_HEADER + FRAME_PAYLOAD_MAX);
 }
 
@@ -76,7 +66,7 @@ enum err frame_flush_rows(struct frame_writer *w)
 {
 	if (w->row_count == 0)
 		return OK;
-	put_header(w->rows.data, FRAME_ROWS, w->rows.len - FRAME_HEADER);
+	put_header(w->rows.data, w->batch, w->rows.len - FRAME_HEADER);
 	put_u32(w->rows.data + FRAME_HEADER, w->row_count);
 	enum err err = write_all(w->fd, w->rows.data, w->rows.len);
 	w->rows_sent += w->row_count;
@@ -95,6 +85,7 @@ static char *row_room(struct frame_writer *w, size_t size)
 			return NULL;
 		memset(start, 0, FRAME_HEADER + 4);
 		w->rows.len = FRAME_HEADER + 4;
+		w->batch = FRAME_ROWS;
 	}
 	return buf_reserve(&w->rows, size);
 }

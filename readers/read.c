@@ -20,6 +20,7 @@ static const struct {
 } formats[] = {
 	{"csv", csv_read},
 	{"xlsx", xlsx_read},
+	{"sqlite", sqlite_read},
 };
 
 #define TEXT_OPTION(name, field) {name, offsetof(struct read_options, field), true, 0, 0}
@@ -43,6 +44,8 @@ static const struct {
 	NUMBER_OPTION("--max-memory", max_memory, 1 << 20, INT64_MAX / 2),
 	NUMBER_OPTION("--max-cpu", max_cpu, 1, 86400),
 	TEXT_OPTION("--sheet", sheet),
+	TEXT_OPTION("--table", table),
+	NUMBER_OPTION("--from-table", from_table, 0, INT32_MAX),
 	NUMBER_OPTION("--max-entries", max_entries, 1, INT64_MAX),
 	NUMBER_OPTION("--max-part", max_part, 1, INT64_MAX),
 	NUMBER_OPTION("--max-unpacked", max_unpacked, 1, INT64_MAX),

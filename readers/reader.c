@@ -146,7 +146,7 @@ enum err reader_start(struct reader *reader, struct arena *arena, const struct r
 		return ERR_IO;
 	}
 	*reader = (struct reader){.child = child, .pipe = ends[0], .cells = cells, .wait_left_us = options->wait_ms * 1000,
-				  .output_left = options->output_bytes > 0 ? options->output_bytes : -1};
+				  .output_left = options->output_bytes > 0 ? options->output_bytes : -1, .tables = options->tables};
 	buf_init(&reader->bytes, FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	return OK;
 }
@@ -253,19 +253,53 @@ static void note_end(struct reader *reader, const struct frame *frame)
 	reader->ended = true;
 }
 
-/* META first and once; everything else but FAIL after it. */
+/* META first and once; everything else but FAIL after it. Rows come in ROWS, or in VALUES inside a table, as was agreed. */
 static bool in_order(struct reader *reader, enum frame_type type)
 {
-	bool right = type == FRAME_FAIL || (type == FRAME_META) != reader->has_meta;
-	reader->has_meta = reader->has_meta || type == FRAME_META;
-	return right;
+	bool open = reader->table.cells > 0;
+	if (type == FRAME_FAIL)
+		return true;
+	if ((type == FRAME_META) == reader->has_meta)
+		return false;
+	reader->has_meta = true;
+	if (type == FRAME_ROWS)
+		return !reader->tables;
+	if (type == FRAME_VALUES || type == FRAME_TABLE_END)
+		return open;
+	return type == FRAME_TABLE ? reader->tables && !open : type != FRAME_END || !open;
+}
+
+/* What a frame of a table says must agree with what was said before it. */
+static bool tables_agree(struct reader *reader, const struct frame *frame)
+{
+	if (frame->type == FRAME_TABLE) {
+		reader->table = values_table_read(frame);
+		bool rises = reader->table.index >= reader->table_first;
+		reader->table_first = (uint64_t)reader->table.index + 1;
+		reader->table_rows = 0;
+		return rises;
+	}
+	if (frame->type == FRAME_VALUES) {
+		struct values_cursor cursor;
+		values_open(&cursor, frame, NULL);
+		reader->table_rows += cursor.rows;
+		reader->rows += cursor.rows;
+		return cursor.cells == reader->table.cells;
+	}
+	if (frame->type == FRAME_TABLE_END) {
+		struct table_end end = values_table_end_read(frame);
+		bool right = end.index == reader->table.index && end.rows == reader->table_rows;
+		reader->table.cells = 0;
+		return right;
+	}
+	return true;
 }
 
 enum reader_step reader_next(struct reader *reader, struct frame *frame)
 {
 	if (reader->ended || reader->pipe_closed || !take_frame(reader, frame))
 		return READER_OVER;
-	if (!in_order(reader, frame->type) || frame_payload_check(frame, &reader->last_row)) {
+	if (!in_order(reader, frame->type) || frame_payload_check(frame, &reader->last_row) || !tables_agree(reader, frame)) {
 		decide(reader, READER_PROTOCOL_ERROR);
 		return READER_OVER;
 	}

@@ -13,6 +13,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "readers/frame.h"
+#include "readers/values.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct reader_options {
 	int64_t output_bytes; /* it may send so much; 0: any amount */
 	const char *scratch_directory; /* the child gets an unlinked file there for what does not fit in memory; NULL: none */
 	int64_t scratch_bytes;         /* largest size of that file; 0: READER_SCRATCH_DEFAULT */
+	bool tables; /* it sends tables of typed values (TABLE, VALUES, TABLE_END), not ROWS */
 };
 
 #define READER_SCRATCH_DEFAULT (4ll << 30)
@@ -70,12 +72,14 @@ struct reader {
 	int64_t wait_left_us;
 	int64_t output_left; /* < 0: any amount */
 	uint64_t last_row, rows;
-	bool has_meta, ended, pipe_closed, killed;
+	struct table_begin table;         /* cells 0: none is open */
+	uint64_t table_first, table_rows; /* least index that may come next; rows of the open table so far */
+	bool has_meta, tables, ended, pipe_closed, killed;
 	struct reader_result result;
 };
 
 enum reader_step {
-	READER_FRAME, /* META, ROWS or NOTE; valid until the next call */
+	READER_FRAME, /* META, ROWS, NOTE, TABLE, VALUES or TABLE_END; valid until the next call */
 	READER_OVER   /* call reader_finish for the verdict */
 };
 
@@ -85,7 +89,7 @@ enum err reader_start(struct reader *reader, struct arena *arena, const struct r
 
 enum reader_step reader_next(struct reader *reader, struct frame *frame) MUST_USE;
 
-/* Rows of a ROWS frame from reader_next; then frame_row_next. */
+/* Rows of a ROWS frame from reader_next; then frame_row_next. Those of a VALUES frame: values_open, values_next (values.h). */
 void reader_rows(struct reader *reader, const struct frame *frame, struct frame_cursor *cursor);
 
 /* Ends the child if it lives, reaps it, gives everything back. */

@@ -21,6 +21,7 @@ packages_of() {
 		libzip-dev|/usr/include/zip.h
 		libisal-dev|/usr/include/isa-l.h
 		libexpat1-dev|/usr/include/expat.h
+		libsqlite3-dev|/usr/include/sqlite3.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
@@ -68,6 +69,7 @@ packages_of() {
 		nodejs|/usr/bin/node
 		npm|/usr/bin/npm
 		libcsv-dev|/usr/include/csv.h
+		sqlite3|/usr/bin/sqlite3
 		python3|/usr/bin/python3
 		python3-openpyxl|python:openpyxl
 	LIST

@@ -3,6 +3,7 @@
  *   clang -fsanitize=fuzzer,address,undefined … tests/fuzz/fuzz_frame.c; run on tests/fuzz/seeds/frame
  */
 #include "readers/frame.h"
+#include "readers/values.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,6 +33,29 @@ static void read_rows(const struct frame *frame)
 		__builtin_trap();
 }
 
+static void read_values(const struct frame *frame)
+{
+	static struct value places[FRAME_CELLS_MAX];
+	struct values_cursor cursor;
+	struct value_row row;
+	uint64_t last = 0;
+	values_open(&cursor, frame, places);
+	while (values_next(&cursor, &row)) {
+		if (row.number <= last)
+			__builtin_trap();
+		last = row.number;
+		for (uint32_t i = 0; i < cursor.cells; i++) {
+			const struct value *value = &row.values[i];
+			if (value->class == VALUE_REAL && value->real != value->real)
+				__builtin_trap();
+			if (value->class == VALUE_TEXT || value->class == VALUE_BLOB || value->class == VALUE_TEXT_UTF16)
+				touch(value->bytes);
+		}
+	}
+	if (cursor.at != frame->payload.p + frame->payload.n)
+		__builtin_trap();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str rest = {(const char *)data, size};
@@ -48,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		touch(frame.payload);
 		if (frame.type == FRAME_ROWS)
 			read_rows(&frame);
+		else if (frame.type == FRAME_VALUES)
+			read_values(&frame);
 		else if (frame.type == FRAME_NOTE)
 			touch(frame_note_read(&frame).code);
 		else if (frame.type == FRAME_FAIL)

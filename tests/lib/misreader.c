@@ -1,6 +1,6 @@
 /*
  * A reader that misbehaves: enters the sandbox like any reader, then does what its format argument says. test_sandbox and
- * test_reader start it through reader_start and look at the verdict. "csv" and "xlsx" run the real readers.
+ * test_reader start it through reader_start and look at the verdict. "csv", "xlsx" and "sqlite" run the real readers.
  * Arguments as reader_start makes them: NAME read MISDEED --mode MODE [--max-memory N] [--max-cpu N] …
  */
 #include "core/base/arena.h"
@@ -183,6 +183,97 @@ static void rows_before_meta(void)
 	say_frame(FRAME_ROWS, "\0\0\0\0", 4);
 }
 
+/* ---- tables that do not add up ---- */
+
+#define TABLE_0 "\0\0\0\0\1\0\0\0"
+#define TABLE_1 "\1\0\0\0\1\0\0\0"
+#define ROW_OF_1 "\1\0\0\0\1\0\0\0" "\1\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\5"
+#define ROW_OF_2 "\1\0\0\0\2\0\0\0" "\1\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\5\5"
+#define END_OF(index, rows) index "\0\0\0" rows "\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0"
+#define SAY(type, payload) say_frame(type, payload, sizeof(payload) - 1)
+
+static void say_one_table(const char *end, size_t n)
+{
+	say_meta();
+	SAY(FRAME_TABLE, TABLE_0);
+	SAY(FRAME_VALUES, ROW_OF_1);
+	say_frame(FRAME_TABLE_END, end, n);
+}
+
+static void say_end(char rows)
+{
+	char end[40] = {rows};
+	say_frame(FRAME_END, end, sizeof(end));
+}
+
+static void good_table(void)
+{
+	say_one_table(END_OF("\0", "\1"), 20);
+	say_end(1);
+}
+
+static void table_counts_wrong(void)
+{
+	say_one_table(END_OF("\0", "\2"), 20);
+}
+
+static void table_end_of_another(void)
+{
+	say_one_table(END_OF("\1", "\1"), 20);
+}
+
+static void table_again(void)
+{
+	say_one_table(END_OF("\0", "\1"), 20);
+	SAY(FRAME_TABLE, TABLE_0);
+}
+
+static void table_in_table(void)
+{
+	say_meta();
+	SAY(FRAME_TABLE, TABLE_0);
+	SAY(FRAME_TABLE, TABLE_1);
+}
+
+static void values_without_table(void)
+{
+	say_meta();
+	SAY(FRAME_VALUES, ROW_OF_1);
+}
+
+static void values_after_table(void)
+{
+	say_one_table(END_OF("\0", "\1"), 20);
+	SAY(FRAME_VALUES, ROW_OF_1);
+}
+
+static void values_of_other_width(void)
+{
+	say_meta();
+	SAY(FRAME_TABLE, TABLE_0);
+	SAY(FRAME_VALUES, ROW_OF_2);
+}
+
+static void end_in_table(void)
+{
+	say_meta();
+	SAY(FRAME_TABLE, TABLE_0);
+	SAY(FRAME_VALUES, ROW_OF_1);
+	say_end(1);
+}
+
+static void tables_end_wrong(void)
+{
+	say_one_table(END_OF("\0", "\1"), 20);
+	say_end(2);
+}
+
+static void rows_without_table(void)
+{
+	say_meta();
+	say_frame(FRAME_ROWS, "\0\0\0\0", 4);
+}
+
 static void say_endlessly(void)
 {
 	say_meta();
@@ -240,6 +331,17 @@ static const struct {
 	{"end_early", end_early, false},
 	{"cut_frame", cut_frame, false},
 	{"rows_before_meta", rows_before_meta, false},
+	{"good_table", good_table, false},
+	{"table_counts_wrong", table_counts_wrong, false},
+	{"table_end_of_another", table_end_of_another, false},
+	{"table_again", table_again, false},
+	{"table_in_table", table_in_table, false},
+	{"values_without_table", values_without_table, false},
+	{"values_after_table", values_after_table, false},
+	{"values_of_other_width", values_of_other_width, false},
+	{"end_in_table", end_in_table, false},
+	{"tables_end_wrong", tables_end_wrong, false},
+	{"rows_without_table", rows_without_table, false},
 	{"endless", say_endlessly, false},
 	{"slow", say_slowly, false},
 	{"leave", leave, false},
@@ -251,7 +353,7 @@ int main(int argc, char **argv)
 	struct sandbox_limits limits = {64 << 20, 60, 0};
 	if (argc < 3)
 		return READ_EXIT_USAGE;
-	if (text_equal(argv[2], "csv") || text_equal(argv[2], "xlsx"))
+	if (text_equal(argv[2], "csv") || text_equal(argv[2], "xlsx") || text_equal(argv[2], "sqlite"))
 		return read_main(argc - 1, argv + 1);
 	for (int i = 3; i + 1 < argc; i += 2) {
 		int64_t *limit = text_equal(argv[i], "--max-memory") ? &limits.memory_bytes : text_equal(argv[i], "--max-cpu") ? &limits.cpu_seconds : NULL;

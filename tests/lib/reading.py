@@ -8,14 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUILD = Path(os.environ.get("TIDEGATE_BUILD", Path(__file__).resolve().parents[2] / "build"))
-META, ROWS, NOTE, END, FAIL = range(1, 6)
+META, ROWS, NOTE, END, FAIL, TABLE, VALUES, TABLE_END = range(1, 9)
+INTEGER, REAL, TEXT, BLOB, NULL, TEXT_UTF16 = range(1, 7)
 NO_CELL = 0xFFFFFFFF
 FLAGS = ["short_row", "long_row", "invalid_bytes", "mixed_encoding", "nul_removed", "field_too_long", "unclosed_quote", "record_too_long"]
 
 
 @dataclass
+class Table:
+    """Rows of one table: {number: (key, [(class, value)])}; notes as [(number, code)]. ended is (rows, left out) once it is."""
+
+    index: int
+    cells: int
+    rows: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
+    ended: tuple = None
+
+
+@dataclass
 class Reading:
-    """What a reader said: rows is {number: cells}, a cell that is not there None; fail is None or (code, message)."""
+    """What a reader said: rows is {number: cells}, a cell that is not there None; fail is None or (code, message).
+    tables is {index: Table} for a file of typed values."""
 
     meta: dict = None
     rows: dict = field(default_factory=dict)
@@ -24,6 +37,8 @@ class Reading:
     end: dict = None
     fail: tuple = None
     status: int = 0
+    tables: dict = field(default_factory=dict)
+    open_table: "Table" = None
 
     @property
     def code(self):
@@ -49,6 +64,50 @@ def take_rows(reading, payload):
     assert at == len(payload)
 
 
+def take_cell(payload, at):
+    kind = payload[at]
+    if kind == NULL:
+        return (kind, None), at + 1
+    if kind in (INTEGER, REAL):
+        return (kind, struct.unpack_from("<q" if kind == INTEGER else "<d", payload, at + 1)[0]), at + 9
+    assert kind in (TEXT, BLOB, TEXT_UTF16)
+    (length,) = struct.unpack_from("<I", payload, at + 1)
+    assert at + 5 + length <= len(payload)
+    return (kind, payload[at + 5 : at + 5 + length]), at + 5 + length
+
+
+def take_values(table, payload):
+    (count, cells), at = struct.unpack_from("<II", payload), 8
+    assert count and cells == table.cells
+    last = max(table.rows, default=0)
+    for _ in range(count):
+        number, key = struct.unpack_from("<Qq", payload, at)
+        at += 16
+        row = []
+        for _ in range(cells):
+            cell, at = take_cell(payload, at)
+            row.append(cell)
+        assert number > last, "row numbers rise"
+        last = number
+        table.rows[number] = (key, row)
+    assert at == len(payload)
+
+
+def take_table_frame(reading, kind, payload):
+    if kind == TABLE:
+        assert reading.open_table is None
+        index, cells = struct.unpack("<II", payload)
+        assert index > max(reading.tables, default=-1), "indexes of tables rise"
+        reading.tables[index] = reading.open_table = Table(index, cells)
+    elif kind == VALUES:
+        take_values(reading.open_table, payload)
+    else:
+        index, *ended = struct.unpack("<IQQ", payload)
+        table, reading.open_table = reading.open_table, None
+        assert table.index == index and ended[0] == len(table.rows)
+        table.ended = tuple(ended)
+
+
 def take_frame(reading, kind, payload):
     assert reading.end is None and reading.fail is None, "nothing follows END or FAIL"
     assert (kind == META) == (reading.meta is None) or kind == FAIL, "META comes first, once"
@@ -56,11 +115,16 @@ def take_frame(reading, kind, payload):
         reading.meta = json.loads(payload)
     elif kind == ROWS:
         take_rows(reading, payload)
+    elif kind in (TABLE, VALUES, TABLE_END):
+        take_table_frame(reading, kind, payload)
+    elif kind == NOTE and reading.open_table:
+        reading.open_table.notes.append((struct.unpack_from("<Q", payload)[0], payload[8:].decode()))
     elif kind == NOTE:
         reading.notes.append((struct.unpack_from("<Q", payload)[0], payload[8:].decode()))
     elif kind == END:
         reading.end = dict(zip(("rows", "empty", "records", "bytes", "notes"), struct.unpack("<5Q", payload)))
-        assert reading.end["rows"] == len(reading.rows)
+        assert reading.end["rows"] == len(reading.rows) + sum(len(table.rows) for table in reading.tables.values())
+        assert reading.open_table is None
     elif kind == FAIL:
         (length,) = struct.unpack_from("<I", payload)
         reading.fail = (payload[4 : 4 + length].decode(), payload[4 + length :].decode())

@@ -140,7 +140,7 @@ static void test_lies(void)
 		struct frame frame = {payloads[i].type, payloads[i].payload};
 		ok(frame_payload_check(&frame, &last_row) == payloads[i].expected, "%s", payloads[i].name);
 	}
-	static const char *const headers[] = {"TGF2\1\0\0\0\0\0\0\0", "TGF1\0\0\0\0\0\0\0\0", "TGF1\x6\0\0\0\0\0\0\0", "TGF1\1\0\1\0\0\0\0\0", "TGF1\1\0\0\0\1\0\x11\0"};
+	static const char *const headers[] = {"TGF2\1\0\0\0\0\0\0\0", "TGF1\0\0\0\0\0\0\0\0", "TGF1\x9\0\0\0\0\0\0\0", "TGF1\1\0\1\0\0\0\0\0", "TGF1\1\0\0\0\1\0\x11\0"};
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
 		enum frame_type type = FRAME_META;
 		size_t length = 0;

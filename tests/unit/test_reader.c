@@ -81,6 +81,43 @@ static void test_misdeeds(struct arena *arena)
 	close(input);
 }
 
+/* A parent that wants tables takes them and nothing else, and only when they add up; one that wants rows takes no table. */
+static void test_tables(struct arena *arena)
+{
+	static const struct {
+		const char *deed, *code;
+		bool wants_tables;
+	} rows[] = {
+		{"good_table", "ok", true},
+		{"good_table", "reader_protocol_error", false},
+		{"table_counts_wrong", "reader_protocol_error", true},
+		{"table_end_of_another", "reader_protocol_error", true},
+		{"table_again", "reader_protocol_error", true},
+		{"table_in_table", "reader_protocol_error", true},
+		{"values_without_table", "reader_protocol_error", true},
+		{"values_after_table", "reader_protocol_error", true},
+		{"values_of_other_width", "reader_protocol_error", true},
+		{"end_in_table", "reader_protocol_error", true},
+		{"tables_end_wrong", "reader_protocol_error", true},
+		{"rows_without_table", "reader_protocol_error", true},
+	};
+	int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct reader_options options = {.program = program, .argv0 = "tidegate", .format = rows[i].deed, .mode = "rows", .input = input, .wait_ms = 5000, .tables = rows[i].wants_tables};
+		struct reader reader;
+		struct frame frame;
+		arena_reset(arena);
+		if (reader_start(&reader, arena, &options)) {
+			ok(false, "%s: start", rows[i].deed);
+			continue;
+		}
+		while (reader_next(&reader, &frame) == READER_FRAME)
+			;
+		is_text(reader_finish(&reader).code, rows[i].code, rows[i].deed);
+	}
+	close(input);
+}
+
 static void test_stop_and_start(struct arena *arena)
 {
 	struct reader reader;
@@ -284,6 +321,7 @@ int main(void)
 	test_large(&arena, &rows, &meta);
 	test_wide(&arena, &rows, &meta);
 	test_stop_and_start(&arena);
+	test_tables(&arena);
 	test_misdeeds(&arena);
 	test_parent_dies(&arena);
 	buf_release(&meta);

@@ -1,0 +1,12 @@
+/* The sentences of sqlite_failures.def. Called by the SQLite reader and by whoever shows why one of its files was refused. */
+#ifndef TIDEGATE_READERS_SQLITE_FAILURES_H
+#define TIDEGATE_READERS_SQLITE_FAILURES_H
+
+struct sqlite_failure {
+	const char *code, *english, *french;
+};
+
+/* NULL for a code that is not in the table (those of reader.h and read.c, for example). */
+const struct sqlite_failure *sqlite_failure_find(const char *code);
+
+#endif
