@@ -281,6 +281,16 @@ def test_a_store_that_does_not_answer_ends_with_the_deadline(store, fault):
             assert not os.path.exists(bucket.path("out"))
 
 
+def test_a_cap_on_the_bandwidth_holds_both_ways(shared_swift):
+    """4 MB at 200 kB/s cannot be through within the deadline; without the cap they are."""
+    data = content(4 << 20)
+    with Bucket(shared_swift, deadline_s=3) as free, Bucket(shared_swift, bucket=free.name, deadline_s=3, bandwidth=200_000) as capped:
+        free.put("key", data)
+        assert free.get("key") == data
+        assert "imeout" in capped.put("other", data, status=69)
+        assert "imeout" in capped.run("get", "key", capped.path("out"), status=69)
+
+
 def test_an_endpoint_that_nobody_listens_on(store):
     with Bucket(store, "http://127.0.0.1:1", bucket="any-bucket", deadline_s=3) as bucket:
         assert "connect" in bucket.run("list", status=69).lower()
