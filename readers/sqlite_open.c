@@ -223,6 +223,17 @@ void sqlite_put_name(struct buf *sql, struct str name)
 	buf_append_char(sql, '"');
 }
 
+/* A page that could not be had is a complaint too, with the library's result at its end; the file is not to blame for each of them. */
+static enum err refuse_complaint(struct sqlite_database *database, const char *said)
+{
+	static const char mark[] = "error code=";
+	const char *at = said ? strstr(said, mark) : NULL;
+	int64_t result = SQLITE_CORRUPT;
+	if (at && parse_i64_n(at + strlen(mark), strcspn(at + strlen(mark), "\n"), 0, INT32_MAX, &result))
+		result = SQLITE_CORRUPT;
+	return result == SQLITE_CORRUPT ? refuse(database->refusal, "sqlite_damaged") : sqlite_refuse(database, (int)result);
+}
+
 enum err sqlite_check(struct sqlite_database *database, const struct str *table)
 {
 	struct buf sql;
@@ -244,7 +255,7 @@ enum err sqlite_check(struct sqlite_database *database, const struct str *table)
 	if (result != SQLITE_ROW)
 		err = result == SQLITE_DONE ? refuse(database->refusal, "sqlite_damaged") : sqlite_refuse(database, result);
 	else if (!text_equal(said, "ok"))
-		err = refuse(database->refusal, "sqlite_damaged");
+		err = refuse_complaint(database, said);
 	sqlite3_finalize(statement);
 	return err;
 }

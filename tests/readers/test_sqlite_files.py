@@ -221,6 +221,13 @@ def test_pages_in_each_others_place():
         assert code(b"".join(pages)) in VERDICTS
 
 
+def test_too_little_memory_is_not_damage():
+    """The sanitizer's build has no limit of its address space."""
+    data = make("CREATE TABLE t(a)", fill=lambda db: db.executemany("INSERT INTO t VALUES(?)", ((i,) for i in range(200_000))))
+    seen = {code(data, "--max-memory", str(size << 20)) for size in (1, 2, 3)}
+    assert seen <= {"ok", "sqlite_too_complex", "died with 70"}, seen
+
+
 # ---- what is written about it ----
 
 def test_every_code_is_explained():
