@@ -51,7 +51,7 @@ struct file_digests {
 
 /* Both in one pass over size bytes of the file from offset on. ERR_IO, also when the file ends before. */
 enum err digests_fd(int fd, int64_t offset, int64_t size, struct file_digests *ret) MUST_USE;
-/* SHA-256 alone, which takes two thirds of the time. May run in a thread of its own. */
+/* SHA-256 alone, which takes two thirds of the time. */
 enum err sha256_range(int fd, int64_t offset, int64_t size, uint8_t out[SHA256_SIZE]) MUST_USE;
 void digests_once(const void *bytes, size_t n, struct file_digests *ret);
 

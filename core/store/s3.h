@@ -77,7 +77,7 @@ struct s3_put {
 
 /*
  * Sends the first size bytes of fd: in one PUT with Content-MD5 and SHA-256; when there are more than storage.multipart_bytes, in
- * parts of storage.part_bytes, each with its SHA-256, which is computed while the part before is on its way. After an unclear answer the object is looked at before it is sent again.
+ * parts of storage.part_bytes, each with its SHA-256, two under way at a time (a second process takes every other one). After an unclear answer the object is looked at before it is sent again.
  */
 enum err s3_put(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size, const struct s3_put *how) MUST_USE;
 

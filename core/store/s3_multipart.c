@@ -8,12 +8,17 @@
 #include "core/crypto/digest.h"
 #include "core/store/s3_call.h"
 
-#include <pthread.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define UPLOAD_MAX ((size_t)4 << 20)
+#define ETAG_MAX 128
 
 struct answer {
 	struct arena *arena;
@@ -247,93 +252,138 @@ static int64_t part_size(const struct s3 *s3, int64_t size)
 	return part;
 }
 
-/* The hash of the next part, while this one is on its way. */
-struct hashing {
+/* A file on its way in parts. */
+struct sending {
+	struct s3 *s3;
+	const char *key, *id;
 	int fd;
-	int64_t offset, size;
-	char hex[SHA256_HEX_SIZE];
-	enum err err;
-	pthread_t thread;
-	bool running;
+	int64_t size, each;
+	size_t count;
 };
 
-static void *hash_part(void *context)
+/* What became of one part; also what a second process says of its own, as it stands in memory. */
+struct sent {
+	size_t index;
+	enum err err;
+	char etag[ETAG_MAX];
+	struct s3_failure failure;
+};
+
+static int64_t size_of_part(const struct sending *sending, size_t index)
 {
-	struct hashing *hashing = context;
+	int64_t offset = (int64_t)index * sending->each;
+	return sending->size - offset < sending->each ? sending->size - offset : sending->each;
+}
+
+static void hash_and_send(const struct sending *sending, size_t index, struct sent *ret)
+{
 	uint8_t digest[SHA256_SIZE];
-	hashing->err = sha256_range(hashing->fd, hashing->offset, hashing->size, digest);
-	if (!hashing->err)
-		hex_encode(digest, sizeof(digest), hashing->hex);
-	return NULL;
+	char hex[SHA256_HEX_SIZE];
+	const char *etag = NULL;
+	struct arena scratch;
+	int64_t offset = (int64_t)index * sending->each, size = size_of_part(sending, index);
+	*ret = (struct sent){.index = index, .err = sha256_range(sending->fd, offset, size, digest)};
+	if (ret->err)
+		return;
+	hex_encode(digest, sizeof(digest), hex);
+	arena_init(&scratch, 4 << 20);
+	ret->err = send_part(sending->s3, &scratch, sending->key, sending->id, (int)index + 1, sending->fd, offset, size, hex, &etag);
+	ret->failure = sending->s3->failure;
+	if (!ret->err && snprintf(ret->etag, sizeof(ret->etag), "%s", etag) >= (int)sizeof(ret->etag))
+		ret->err = ERR_INVALID;
+	arena_release(&scratch);
 }
 
-/* Signals are the business of the thread that sends. Where there can be no other one, the hash is made at once. */
-static void hashing_start(struct hashing *hashing, int fd, int64_t offset, int64_t size)
+/* The second process: every other part, told of through the pipe. It ends with its parent, and touches nothing else of it. */
+static _Noreturn void send_odd_parts(const struct sending *sending, int out, pid_t parent)
 {
-	sigset_t all, before;
-	*hashing = (struct hashing){.fd = fd, .offset = offset, .size = size};
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	hashing->running = pthread_create(&hashing->thread, NULL, hash_part, hashing) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!hashing->running)
-		hash_part(hashing);
-}
-
-static enum err hashing_wait(struct hashing *hashing)
-{
-	if (hashing->running)
-		pthread_join(hashing->thread, NULL);
-	hashing->running = false;
-	return hashing->err;
-}
-
-static enum err send_parts(struct s3 *s3, struct arena *arena, const char *key, const char *id, int fd, int64_t size, struct s3_part *parts, size_t count)
-{
-	int64_t each = part_size(s3, size);
-	struct hashing hashing[2];
-	enum err err = OK;
-	hashing_start(&hashing[0], fd, 0, size < each ? size : each);
-	for (size_t i = 0; !err && i < count; i++) {
-		struct arena scratch;
-		const char *etag = NULL;
-		int64_t offset = (int64_t)i * each, next = offset + each;
-		parts[i] = (struct s3_part){.number = (int)i + 1, .size = size - offset < each ? size - offset : each};
-		err = hashing_wait(&hashing[i % 2]);
-		if (err)
-			break;
-		if (i + 1 < count)
-			hashing_start(&hashing[(i + 1) % 2], fd, next, size - next < each ? size - next : each);
-		arena_init(&scratch, 4 << 20);
-		err = send_part(s3, &scratch, key, id, parts[i].number, fd, offset, parts[i].size, hashing[i % 2].hex, &etag);
-		parts[i].etag = err ? NULL : arena_strdup(arena, etag);
-		arena_release(&scratch);
-		if (!err && !parts[i].etag)
-			err = ERR_TOO_LARGE;
-		if (err && i + 1 < count && hashing_wait(&hashing[(i + 1) % 2]))
-			break; /* nobody waits for that hash any more */
+	signal(SIGTERM, SIG_DFL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		_exit(1);
+	for (size_t i = 1; i < sending->count; i += 2) {
+		struct sent sent;
+		hash_and_send(sending, i, &sent);
+		if (write(out, &sent, sizeof(sent)) != (ssize_t)sizeof(sent) || sent.err)
+			_exit(1);
 	}
+	_exit(0);
+}
+
+static enum err keep_part(const struct sending *sending, struct arena *arena, const struct sent *sent, struct s3_part *parts)
+{
+	if (sent->err) {
+		sending->s3->failure = sent->failure;
+		return sent->err;
+	}
+	parts[sent->index] = (struct s3_part){(int)sent->index + 1, size_of_part(sending, sent->index), arena_strdup(arena, sent->etag)};
+	return parts[sent->index].etag ? OK : ERR_TOO_LARGE;
+}
+
+/* What the second process has to say, until it ends. */
+static enum err gather(const struct sending *sending, struct arena *arena, int from, struct s3_part *parts)
+{
+	struct sent sent;
+	enum err err = OK;
+	ssize_t n;
+	while (!err && (n = read(from, &sent, sizeof(sent))) != 0)
+		if (n == (ssize_t)sizeof(sent) && sent.index < sending->count)
+			err = keep_part(sending, arena, &sent, parts);
+		else if (n > 0 || errno != EINTR)
+			err = ERR_IO;
+	return err;
+}
+
+/*
+ * Two parts are under way at a time: a second process takes every other one, so that one hashes while the other sends. Writes to
+ * a pipe of so few bytes are whole. Where no process can be made, all parts go one after the other.
+ */
+static enum err send_parts(struct sending *sending, struct arena *arena, struct s3_part *parts)
+{
+	int ends[2] = {-1, -1};
+	pid_t parent = getpid(), second = sending->count > 1 && pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+	enum err err = OK;
+	if (second == 0)
+		send_odd_parts(sending, ends[1], parent);
+	if (ends[1] >= 0)
+		close(ends[1]);
+	for (size_t i = 0; !err && i < sending->count; i += second > 0 ? 2 : 1) {
+		struct sent sent;
+		hash_and_send(sending, i, &sent);
+		err = keep_part(sending, arena, &sent, parts);
+	}
+	if (second > 0) {
+		if (err)
+			kill(second, SIGKILL);
+		enum err theirs = gather(sending, arena, ends[0], parts);
+		err = err ? err : theirs;
+		while (waitpid(second, NULL, 0) < 0 && errno == EINTR) {
+		}
+	}
+	if (ends[0] >= 0)
+		close(ends[0]);
+	for (size_t i = 0; !err && i < sending->count; i++)
+		if (!parts[i].etag)
+			err = ERR_UNAVAILABLE; /* the second process was ended by somebody */
 	return err;
 }
 
 enum err s3_put_parts(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size, const struct s3_put *how)
 {
-	int64_t each = part_size(s3, size);
-	size_t count = (size_t)((size + each - 1) / each);
-	struct s3_part *parts = arena_array(arena, count, sizeof(*parts));
+	struct sending sending = {.s3 = s3, .key = key, .fd = fd, .size = size, .each = part_size(s3, size)};
+	sending.count = (size_t)((size + sending.each - 1) / sending.each);
+	struct s3_part *parts = arena_array(arena, sending.count, sizeof(*parts));
 	struct s3_object object;
-	const char *id;
 	if (!parts)
 		return ERR_TOO_LARGE;
-	enum err err = s3_multipart_create(s3, arena, key, how, &id);
+	enum err err = s3_multipart_create(s3, arena, key, how, &sending.id);
 	if (err)
 		return err;
-	err = send_parts(s3, arena, key, id, fd, size, parts, count);
+	err = send_parts(&sending, arena, parts);
 	if (!err)
-		err = s3_multipart_complete(s3, arena, key, id, parts, count, how->only_new, &object);
+		err = s3_multipart_complete(s3, arena, key, sending.id, parts, sending.count, how->only_new, &object);
 	if (err) {
 		struct s3_failure failure = s3->failure;
-		if (s3_multipart_abort(s3, arena, key, id))
+		if (s3_multipart_abort(s3, arena, key, sending.id))
 			log_write(LOG_LEVEL_WARN, "multipart_left", LOG_TEXT("reason", s3->failure.message));
 		s3->failure = failure;
 	}
