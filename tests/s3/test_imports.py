@@ -4,7 +4,6 @@ import requests
 
 from instance import Instance, expect_problem, unique
 from space import JOBS, Space, people
-from with_store import options
 
 LARGE = 65 << 20  # more than is read when an import is created
 
@@ -14,7 +13,7 @@ def shared_gates(shared_swift, shared_radosgw):
     made = {}
     try:
         for server in (shared_swift, shared_radosgw):
-            made[server.name] = Instance(**options(server), storage__deadline_s=60).start()
+            made[server.name] = Instance(**{**server.options(), "storage__deadline_s": 60}).start()
         yield made
     finally:
         for instance in made.values():
