@@ -9,10 +9,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # shellcheck disable=SC2086 # several words
-${CC:-gcc} -std=c17 -D_GNU_SOURCE -O2 -I. -include core/base/banned.h -o "$work/reader" bench/sqlite_reader.c "$build/libtidegate.a" \
+${CC:-gcc} -std=c17 -D_GNU_SOURCE -O2 -I. -include core/base/banned.h -o "$work/reader" bench/reader.c "$build/libtidegate.a" \
 	-ljansson -lsodium -lseccomp -lzip -lisal -lsqlite3 -lm
 cat "$file" >/dev/null
-"$work/reader" "$build/tidegate" "$file" "$turns" | awk '/^tidegate/ { print "tidegate", $4, $9, $11; next } { print "memory", $(NF - 1) }'
+"$work/reader" "$build/tidegate" sqlite "$file" "$turns" | awk '/^tidegate/ { print "tidegate", $4, $9, $11; next } { print "memory", $(NF - 1) }'
 /usr/bin/python3 - "$file" "$turns" <<'PY'
 import sqlite3
 import subprocess

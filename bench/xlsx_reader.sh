@@ -13,9 +13,9 @@ libraries="$build/libtidegate.a -ljansson -lsodium -lseccomp -lzip -lisal -lm"
 # shellcheck disable=SC2086 # several words each
 $cc -o "$work/floor" bench/xlsx_floor.c $libraries
 # shellcheck disable=SC2086
-$cc -o "$work/reader" bench/xlsx_reader.c $libraries
+$cc -o "$work/reader" bench/reader.c $libraries -lsqlite3
 
-"$work/reader" "$build/tidegate" "$file" "$turns" | awk '/^tidegate/ { print "tidegate", $4, $11; next } { print "memory", $(NF - 1) }'
+"$work/reader" "$build/tidegate" xlsx "$file" "$turns" | awk '/^tidegate/ { print "tidegate", $4, $11; next } { print "memory", $(NF - 1) }'
 "$work/floor" "$file" "$turns" | awk '{ print "unpack-and-find-tags", $0 }'
 (cd "$peer" && node xlsx.js "$file") | awk '{ print "ExcelJS-stream", $1, $3 }'
 /usr/bin/python3 -W ignore - "$file" <<'PY'

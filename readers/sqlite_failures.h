@@ -2,11 +2,9 @@
 #ifndef TIDEGATE_READERS_SQLITE_FAILURES_H
 #define TIDEGATE_READERS_SQLITE_FAILURES_H
 
-struct sqlite_failure {
-	const char *code, *english, *french;
-};
+#include "core/base/sentence.h"
 
 /* NULL for a code that is not in the table (those of reader.h and read.c, for example). */
-const struct sqlite_failure *sqlite_failure_find(const char *code);
+const struct sentence *sqlite_failure_find(const char *code);
 
 #endif

@@ -32,8 +32,8 @@ struct sqlite_reader {
 
 static enum err fail(struct sqlite_reader *r)
 {
-	const struct sqlite_failure *failure = sqlite_failure_find(r->refusal.code);
-	return failure ? frame_put_fail(r->writer, failure->code, failure->english) : ERR_BUG;
+	const struct sentence *failure = sqlite_failure_find(r->refusal.code);
+	return failure ? frame_put_fail(r->writer, failure->code, failure->text[0]) : ERR_BUG;
 }
 
 /* ---- what the file is ---- */

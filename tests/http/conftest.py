@@ -28,6 +28,28 @@ def gate(shared_gate, request):
     return shared_gate
 
 
+@pytest.fixture(scope="module")
+def module_instances():
+    made = {}
+    yield made
+    for instance in made.values():
+        instance.stop()
+
+
+@pytest.fixture
+def own_instance(module_instances, request):
+    """own_instance(server__processes=1): the instance with these options that the tests of one file share, started when first asked for."""
+    used = request.node.instances = list(getattr(request.node, "instances", []))
+
+    def give(**options):
+        key = tuple(sorted(options.items()))
+        if key not in module_instances:
+            module_instances[key] = Instance(**options).start()
+        used.append(module_instances[key])
+        return module_instances[key]
+    return give
+
+
 @pytest.fixture
 def make_gate(request):
     """Instances of one test's own, with options: make_gate(rate="5r/s", server__processes=1)."""

@@ -8,24 +8,16 @@ import time
 
 import pytest
 
-from instance import Instance, base64url, expect_problem, unique, wait_until
+from instance import base64url, expect_problem, unique, wait_until
 from space import JOBS, Space, people
 
 CURRENT, NEXT = "sig_current_of_the_tests", "sig_next"  # shorter than 32 bytes: the queue chooses them
 PARSE, COMMIT, REPORT = "/api/import/parse", "/api/import/commit", "/api/import/error-report"
 
 
-@pytest.fixture(scope="module")
-def signed_gate():
-    instance = Instance(queue__current_key=CURRENT, queue__next_key=NEXT).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def queue(signed_gate, request):
-    request.node.instances = [signed_gate]
-    return Queue(signed_gate)
+def queue(own_instance):
+    return Queue(own_instance(queue__current_key=CURRENT, queue__next_key=NEXT))
 
 
 class Queue:

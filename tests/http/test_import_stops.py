@@ -5,7 +5,7 @@ import subprocess
 import psycopg
 import pytest
 
-from instance import BUILD, Instance
+from instance import BUILD
 from space import JOBS, Space, people, table
 
 
@@ -14,18 +14,10 @@ def space(gate):
     return Space(gate)
 
 
-@pytest.fixture(scope="module")
-def shared_fine_gate():
-    instance = Instance(import__batch_rows=20, import__slice_rows=100).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def fine(shared_fine_gate, request):
+def fine(own_instance):
     """A space where an import takes many small steps, so that it can be met in the middle of one."""
-    request.node.instances = [shared_fine_gate]
-    return Space(shared_fine_gate)
+    return Space(own_instance(import__batch_rows=20, import__slice_rows=100))
 
 
 @pytest.fixture(scope="module")

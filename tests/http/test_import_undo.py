@@ -6,7 +6,7 @@ import threading
 import psycopg
 import pytest
 
-from instance import BUILD, Instance, expect_problem, unique
+from instance import BUILD, expect_problem, unique
 from space import JOBS, Space, people, table
 from patient import Client, end, look, reach
 
@@ -18,18 +18,10 @@ def space(gate):
     return Space(gate)
 
 
-@pytest.fixture(scope="module")
-def shared_fine_gate():
-    instance = Instance(import__slice_rows=1000, worker__lease_s=5, worker__reap_s=1).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def fine(shared_fine_gate, request):
+def fine(own_instance):
     """A space where an undo takes many small steps, and whose processes may be killed."""
-    request.node.instances = [shared_fine_gate]
-    return Space(shared_fine_gate)
+    return Space(own_instance(import__slice_rows=1000, worker__lease_s=5, worker__reap_s=1))
 
 
 def sheet(*lines):

@@ -7,7 +7,7 @@ import subprocess
 import psycopg
 import pytest
 
-from instance import BUILD, Instance, expect_problem, unique, wait_until
+from instance import BUILD, expect_problem, unique, wait_until
 from space import JOBS, Space, people
 
 QUEUE = "/api/jobs"
@@ -19,18 +19,10 @@ def space(gate):
     return Space(gate)
 
 
-@pytest.fixture(scope="module")
-def shared_fine_gate():
-    instance = Instance(import__batch_rows=50, import__slice_rows=100, worker__reap_s=1).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def fine(shared_fine_gate, request):
+def fine(own_instance):
     """A space where an import takes many small steps and a dead worker is soon missed."""
-    request.node.instances = [shared_fine_gate]
-    return Space(shared_fine_gate)
+    return Space(own_instance(import__batch_rows=50, import__slice_rows=100, worker__reap_s=1))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings, strategies as st
 
 import oracle
-from instance import Instance
 from space import JOBS, Space, read_report, table
 
 SEARCH = int(os.environ.get("TIDEGATE_LEDGER_EXAMPLES", "0"))
@@ -24,18 +23,10 @@ def examples(count):
                     phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture(scope="module")
-def shared_small_steps():
-    instance = Instance(import__batch_rows=20, import__slice_rows=100).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def small_steps(shared_small_steps, request):
+def small_steps(own_instance):
     """Imports take many steps here, so that one of two hundred rows can be stopped between them. Every example has a space of its own."""
-    request.node.instances = [shared_small_steps]
-    return shared_small_steps
+    return own_instance(import__batch_rows=20, import__slice_rows=100)
 
 
 # -------------------------------------------------------------------------------------------------------------------- tables

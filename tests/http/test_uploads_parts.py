@@ -9,7 +9,7 @@ import threading
 import pytest
 import requests
 
-from instance import BUILD, Instance, expect_problem, unique, wait_until
+from instance import BUILD, expect_problem, unique, wait_until
 from parts import CREATE, abort, begin, complete, send, upload_in_parts
 from sigv4 import presign
 from space import Space
@@ -17,17 +17,9 @@ from space import Space
 PART, ROWS = 5 << 20, 70_000
 
 
-@pytest.fixture(scope="module")
-def shared_parts_gate():
-    instance = Instance(storage__part_bytes=PART, storage__multipart_bytes=PART).start()
-    yield instance
-    instance.stop()
-
-
 @pytest.fixture
-def gate(shared_parts_gate, request):
-    request.node.instances = [shared_parts_gate]
-    return shared_parts_gate
+def gate(own_instance):
+    return own_instance(storage__part_bytes=PART, storage__multipart_bytes=PART)
 
 
 @pytest.fixture(scope="module")
@@ -179,15 +171,12 @@ def test_fields_are_checked(gate):
     assert [error["field"] for error in problem["errors"]] == ["parts"]
 
 
-def test_more_than_one_put_can_carry_must_be_sent_in_parts():
-    instance = Instance(storage__part_bytes=PART, storage__upload_max_bytes=6 << 30).start()
-    try:
-        expect_problem(instance.api("POST", CREATE, {"fileName": "a", "fileSize": (5 << 30) + 1}), 422, "parts_required")
-        answer = instance.api("POST", CREATE, {"fileName": "a", "fileSize": 6 << 30, "parts": True})
-        assert answer.status_code == 200 and answer.json()["partCount"] == -(-(6 << 30) // PART)
-        assert len(answer.json()["parts"]) == 500, "expected the first URLs only"
-    finally:
-        instance.stop()
+def test_more_than_one_put_can_carry_must_be_sent_in_parts(own_instance):
+    instance = own_instance(storage__part_bytes=PART, storage__upload_max_bytes=6 << 30)
+    expect_problem(instance.api("POST", CREATE, {"fileName": "a", "fileSize": (5 << 30) + 1}), 422, "parts_required")
+    answer = instance.api("POST", CREATE, {"fileName": "a", "fileSize": 6 << 30, "parts": True})
+    assert answer.status_code == 200 and answer.json()["partCount"] == -(-(6 << 30) // PART)
+    assert len(answer.json()["parts"]) == 500, "expected the first URLs only"
 
 
 def test_uploads_of_others_are_not_there(gate, data):

@@ -198,6 +198,6 @@ int main(void)
 	test_containers();
 	test_text();
 	test_file();
-	ok(sqlite_failure_find("sqlite_damaged") && sqlite_failure_find("sqlite_damaged")->french[0] && !sqlite_failure_find("no_such_code"), "codes have sentences");
+	ok(sqlite_failure_find("sqlite_damaged") && *sqlite_failure_find("sqlite_damaged")->text[1] && !sqlite_failure_find("no_such_code"), "codes have sentences");
 	return tap_done();
 }
