@@ -15,6 +15,7 @@
 
 #define SLOW_BYTES_PER_SECOND 1024L
 #define TRANSFER_BUFFER (256L << 10)
+#define READS_BETWEEN_LOOKS 100 /* buffers curl takes from a socket that is never empty before it looks at the speed: a second's worth */
 
 static size_t refuse(struct exchange *exchange, enum err err, const char *why)
 {
@@ -193,6 +194,8 @@ static void set_limits(CURL *curl, const struct http_request *request, struct ex
 		curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, TRANSFER_BUFFER);
 	}
 	if (request->max_bytes_s > 0) {
+		long buffer = request->max_bytes_s / READS_BETWEEN_LOOKS < TRANSFER_BUFFER ? (long)(request->max_bytes_s / READS_BETWEEN_LOOKS) : TRANSFER_BUFFER;
+		curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, buffer > 1024 ? buffer : 1024);
 		curl_easy_setopt(curl, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
 		curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)request->max_bytes_s);
 	}
