@@ -5,6 +5,7 @@
 #include "core/jobs/jobs.h"
 #include "core/store/store.h"
 #include "handlers/import/handlers.h"
+#include "handlers/sqlite/handlers.h"
 #include "handlers/system/handlers.h"
 #include "handlers/webhooks/handlers.h"
 
@@ -31,7 +32,13 @@ int command_work(struct command *command)
 	struct job_schedule schedules[SCHEDULES_MAX];
 	struct outgoing outgoing;
 	char host[32] = "host";
-	size_t count = 0;
+	struct job_tables tables = {.kinds = kinds, .schedules = schedules, .fit = fit};
+	const struct job_tables capabilities[] = {
+	    {system_job_kinds, system_job_kind_count, system_schedules, system_schedule_count, NULL},
+	    {import_job_kinds, import_job_kind_count, import_schedules, import_schedule_count, NULL},
+	    {sqlite_job_kinds, sqlite_job_kind_count, sqlite_schedules, sqlite_schedule_count, NULL},
+	    {webhook_job_kinds, webhook_job_kind_count, webhook_schedules, webhook_schedule_count, NULL},
+	};
 	const char *why = NULL;
 	if (!catalog || !worker || !load_catalog(command, catalog) || !load_outgoing(command, &outgoing))
 		return EXIT_CONFIGURATION;
@@ -39,16 +46,13 @@ int command_work(struct command *command)
 		return complain(EXIT_CONFIGURATION, "%s", why);
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
-	memcpy(kinds, system_job_kinds, system_job_kind_count * sizeof(kinds[0]));
-	count += system_job_kind_count;
-	memcpy(kinds + count, import_job_kinds, import_job_kind_count * sizeof(kinds[0]));
-	count += import_job_kind_count;
-	memcpy(kinds + count, webhook_job_kinds, webhook_job_kind_count * sizeof(kinds[0]));
-	count += webhook_job_kind_count;
-	memcpy(schedules, system_schedules, system_schedule_count * sizeof(schedules[0]));
-	memcpy(schedules + system_schedule_count, import_schedules, import_schedule_count * sizeof(schedules[0]));
-	memcpy(schedules + system_schedule_count + import_schedule_count, webhook_schedules, webhook_schedule_count * sizeof(schedules[0]));
-	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count + webhook_schedule_count, fit};
+	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
+		const struct job_tables *own = &capabilities[i];
+		memcpy(kinds + tables.kind_count, own->kinds, own->kind_count * sizeof(kinds[0]));
+		memcpy(schedules + tables.schedule_count, own->schedules, own->schedule_count * sizeof(schedules[0]));
+		tables.kind_count += own->kind_count;
+		tables.schedule_count += own->schedule_count;
+	}
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/metrics.h"
+#include "core/crypto/parser_signature.h"
 
 #include <string.h>
 
@@ -19,18 +20,59 @@ static enum problem refuse_token(enum jwt_reason reason)
 	return reason == JWT_KEYS_UNAVAILABLE ? PROBLEM_UNAVAILABLE : PROBLEM_UNAUTHORIZED;
 }
 
-/* What can be said of a signed call before its body is read. */
-static enum problem check_call(const struct request *request)
+/* The keys of a guard for parsers. */
+static void parser_keys(const struct config *config, enum guard guard, const char **ret_current, const char **ret_next)
 {
+	*ret_current = guard == GUARD_PARSER_QUEUE ? config->parser_queue_key : config->parser_callback_key;
+	*ret_next = guard == GUARD_PARSER_QUEUE ? config->parser_queue_next_key : config->parser_callback_next_key;
+}
+
+/* What can be said of a signed call before its body is read. */
+static enum problem check_call(const struct request *request, enum guard guard)
+{
+	const char *current = NULL, *next = NULL;
+	parser_keys(request->gate->config, guard, &current, &next);
+	if (guard != GUARD_QUEUE) {
+		if (!*current && !*next)
+			return PROBLEM_CALLS_DISABLED;
+		return request_param(request, "HTTP_X_IMPORT_SIGNATURE") ? PROBLEM_COUNT : PROBLEM_CALL_UNSIGNED;
+	}
 	if (!queue_keys_present(&request->gate->queue_keys))
 		return PROBLEM_CALLS_DISABLED;
 	return request_param(request, "HTTP_UPSTASH_SIGNATURE") ? PROBLEM_COUNT : PROBLEM_CALL_UNSIGNED;
+}
+
+/* Header shapes, clock, signature; the nonce is spent with the call's effect, in one transaction. The two addresses share no nonces. */
+static enum problem check_parser_call(struct request *request, enum guard guard)
+{
+	const char *target = request_param(request, "REQUEST_URI"), *current = NULL, *next = NULL;
+	struct parser_call call = {
+	    .method = "POST",
+	    .path = {target, strcspn(target, "?")},
+	    .timestamp = request_param(request, "HTTP_X_IMPORT_TS"),
+	    .nonce = request_param(request, "HTTP_X_IMPORT_NONCE"),
+	    .signature = request_param(request, "HTTP_X_IMPORT_SIGNATURE"),
+	    .body = request->body,
+	};
+	parser_keys(request->gate->config, guard, &current, &next);
+	enum err err = parser_verify(current, next, &call, clock_unix());
+	if (err) {
+		metrics_add(METRIC_TOKENS_REFUSED, 1);
+		log_write(LOG_LEVEL_INFO, "call_refused", LOG_TEXT("reason", err_name(err)));
+		return err == ERR_TIMEOUT ? PROBLEM_CALL_EXPIRED : PROBLEM_CALL_UNSIGNED;
+	}
+	request->call.jti = arena_printf(request->arena, "parser:%d:%s", guard == GUARD_PARSER_QUEUE, call.nonce);
+	request->call.exp = clock_unix() + PARSER_NONCE_KEEP_S;
+	request->scope = (struct pg_scope){"", "", "parser"};
+	return request->call.jti ? PROBLEM_COUNT : PROBLEM_TOO_LARGE;
 }
 
 /* The address that was signed is the public one, query and all: what the queue was told and what it called are the same. */
 enum problem guard_check_body(struct request *request, enum guard guard)
 {
 	struct gate *gate = request->gate;
+	if (guard == GUARD_PARSER_QUEUE || guard == GUARD_PARSER_CALLBACK)
+		return check_parser_call(request, guard);
 	if (guard != GUARD_QUEUE)
 		return PROBLEM_COUNT;
 	const char *url = arena_printf(request->arena, "%s%s", gate->config->public_url, request_param(request, "REQUEST_URI"));
@@ -52,8 +94,8 @@ enum problem guard_check(struct request *request, enum guard guard)
 {
 	if (guard == GUARD_OPEN)
 		return PROBLEM_COUNT;
-	if (guard == GUARD_QUEUE)
-		return check_call(request);
+	if (guard == GUARD_QUEUE || guard == GUARD_PARSER_QUEUE || guard == GUARD_PARSER_CALLBACK)
+		return check_call(request, guard);
 	const char *authorization = request_param(request, "HTTP_AUTHORIZATION");
 	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
 		return PROBLEM_UNAUTHORIZED;

@@ -16,6 +16,8 @@ enum guard {
 	GUARD_OPEN,   /* anybody; internal locations of nginx and open pages */
 	GUARD_MEMBER, /* any verified token with a role of ours */
 	GUARD_ADMIN,
+	GUARD_PARSER_QUEUE,    /* parsers that run elsewhere, by the signature over address, time, nonce and body; likewise: */
+	GUARD_PARSER_CALLBACK,
 	GUARD_QUEUE, /* an external queue, by the signature over address and body; the handler takes the scope from what the call is about */
 };
 

@@ -114,6 +114,18 @@ static void become_reader(const char *program, char **arguments, int input, int 
 	_exit(CHILD_NOT_EXECUTED);
 }
 
+struct reader_options reader_options_of(struct arena *arena, const struct config *config)
+{
+	return (struct reader_options){
+	    .program = *config->reader_program ? config->reader_program : "/proc/self/exe",
+	    .argv0 = "tidegate",
+	    .scratch_directory = arena_printf(arena, "%s/spool", config->storage_root),
+	    .wait_ms = config->reader_silence_s * 1000,
+	    .memory_bytes = config->reader_memory,
+	    .cpu_seconds = config->reader_cpu_s,
+	};
+}
+
 enum err reader_start(struct reader *reader, struct arena *arena, const struct reader_options *options)
 {
 	struct arguments arguments = {0};

@@ -11,6 +11,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
+#include "core/base/config.h"
 #include "core/base/err.h"
 #include "readers/frame.h"
 #include "readers/values.h"
@@ -34,6 +35,9 @@ struct reader_options {
 	int64_t scratch_bytes;         /* largest size of that file; 0: READER_SCRATCH_DEFAULT */
 	bool tables; /* it sends tables of typed values (TABLE, VALUES, TABLE_END), not ROWS */
 };
+
+/* Those that the configuration decides: program, limits, scratch directory. */
+struct reader_options reader_options_of(struct arena *arena, const struct config *config);
 
 #define READER_SCRATCH_DEFAULT (4ll << 30)
 

@@ -114,7 +114,8 @@ gate_banned() {
 gate_files() {
 	local file
 	for file in "${texts[@]}"; do
-		[ "$(wc -l <"$file")" -le 800 ] || echo "$file has more than 800 lines"
+		# one document by its standard, read by tools
+		[ "$file" = docs/openapi.yaml ] || [ "$(wc -l <"$file")" -le 800 ] || echo "$file has more than 800 lines"
 		case $file in
 		*.[ch]) [ "$(head -c 2 "$file")" = '/*' ] || echo "$file does not begin with a comment" ;;
 		*.sql) [ "$(head -c 2 "$file")" = -- ] || echo "$file does not begin with a comment" ;;

@@ -5,6 +5,9 @@
 #include "core/base/text.h"
 
 #include <sodium.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -162,6 +165,23 @@ enum err hex_decode(const char *text, size_t text_length, void *out, size_t n)
 	for (size_t i = 0; i < n; i++)
 		p[i] = (unsigned char)(hex_digit(text[2 * i]) * 16 + hex_digit(text[2 * i + 1]));
 	return OK;
+}
+
+size_t real_text(double value, char out[REAL_TEXT_SIZE])
+{
+	int n;
+	if (isinf(value))
+		return (size_t)snprintf(out, REAL_TEXT_SIZE, value > 0 ? "Infinity" : "-Infinity");
+	if (fabs(value) < 1e15 && value == trunc(value))
+		return (size_t)snprintf(out, REAL_TEXT_SIZE, "%.1f", value);
+	for (int digits = 15;; digits++) {
+		n = snprintf(out, REAL_TEXT_SIZE, "%.*g", digits, value);
+		if (digits == 17 || strtod(out, NULL) == value)
+			break;
+	}
+	if (!strpbrk(out, ".e"))
+		n += snprintf(out + n, REAL_TEXT_SIZE - (size_t)n, ".0");
+	return (size_t)n;
 }
 
 bool constant_time_equal(const void *a, size_t a_length, const void *b, size_t b_length)

@@ -132,6 +132,29 @@ enum err store_open(const struct config *config, const char *key, int64_t deadli
 	return store_key_valid(key) ? driver(config)->open(config, key, deadline_s, ret_fd) : ERR_INVALID;
 }
 
+enum err store_open_known(const struct config *config, const char *key, const char *known, char hash[SHA256_HEX_SIZE], int64_t *ret_size, int *ret_fd)
+{
+	char hex[SHA256_HEX_SIZE];
+	uint8_t digest[SHA256_SIZE];
+	int fd = -1;
+	enum err err = store_open(config, key, 0, &fd);
+	if (err)
+		return err;
+	if (hash || !known || store_is_remote(config)) {
+		err = sha256_fd(fd, digest, ret_size);
+		hex_encode(digest, sizeof(digest), hex);
+		if (!err && known && !text_equal(known, hex))
+			err = ERR_CONFLICT;
+		if (!err && hash)
+			memcpy(hash, hex, sizeof(hex));
+	}
+	if (err)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return err;
+}
+
 enum err store_place(const struct config *config, const char *spool_path, const char *key)
 {
 	return store_key_valid(key) ? driver(config)->place(config, spool_path, key) : ERR_INVALID;

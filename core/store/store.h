@@ -19,6 +19,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/config.h"
+#include "core/crypto/digest.h"
 #include "core/crypto/sigv4.h"
 
 #include <stdbool.h>
@@ -64,6 +65,12 @@ enum err store_look(const struct config *config, const char *key, int64_t *ret_s
  * deadline_s seconds (0: storage.deadline_s).
  */
 enum err store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd) MUST_USE;
+
+/*
+ * The same for a file of which a SHA-256 may be known (hex, or NULL). It is computed, and compared, when hash is not NULL, when none is known
+ * and whenever the file comes from a store of its own. ERR_CONFLICT: it is another file than the one that is known. ret_size may be NULL.
+ */
+enum err store_open_known(const struct config *config, const char *key, const char *known, char hash[SHA256_HEX_SIZE], int64_t *ret_size, int *ret_fd) MUST_USE;
 
 /*
  * How ROOT/spool is, for files of this host: nearly full is less than a twentieth of its disk, full is less than STORE_SPOOL_MIN

@@ -5,24 +5,12 @@
 #include "handlers/import/copy_rows.h"
 
 #include "core/base/ids.h"
+#include "core/pg/copy_binary.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { OID_TEXT = 25, COLUMNS = 8 };
-
-static void put_16(char **p, uint16_t value)
-{
-	(*p)[0] = (char)(value >> 8);
-	(*p)[1] = (char)value;
-	*p += 2;
-}
-
-static void put_32(char **p, uint32_t value)
-{
-	put_16(p, (uint16_t)(value >> 16));
-	put_16(p, (uint16_t)value);
-}
+enum { COLUMNS = 8 };
 
 static void put_bytes(char **p, const void *bytes, size_t n)
 {
@@ -32,13 +20,12 @@ static void put_bytes(char **p, const void *bytes, size_t n)
 
 enum err copy_rows_open(struct buf *out)
 {
-	static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
-	return buf_append(out, header, 19);
+	return buf_append(out, COPY_BINARY_HEADER, COPY_BINARY_HEADER_SIZE);
 }
 
 enum err copy_rows_close(struct buf *out)
 {
-	return buf_append(out, "\377\377", 2);
+	return buf_append(out, COPY_BINARY_TRAILER, COPY_BINARY_TRAILER_SIZE);
 }
 
 /* Bytes of text[] with its own length word: 12 of header, 8 of the dimension, then length and bytes of each element. */
@@ -53,18 +40,18 @@ static size_t array_size(const struct str *items, size_t count)
 static void put_array(char **p, const struct str *items, size_t count)
 {
 	bool has_null = false;
-	put_32(p, (uint32_t)(array_size(items, count) - 4));
+	copy_put_32(p, (uint32_t)(array_size(items, count) - 4));
 	for (size_t i = 0; i < count; i++)
 		has_null = has_null || !items[i].p;
-	put_32(p, count ? 1 : 0);
-	put_32(p, has_null);
-	put_32(p, OID_TEXT);
+	copy_put_32(p, count ? 1 : 0);
+	copy_put_32(p, has_null);
+	copy_put_32(p, COPY_BINARY_TEXT);
 	if (count) {
-		put_32(p, (uint32_t)count);
-		put_32(p, 1);
+		copy_put_32(p, (uint32_t)count);
+		copy_put_32(p, 1);
 	}
 	for (size_t i = 0; i < count; i++) {
-		put_32(p, items[i].p ? (uint32_t)items[i].n : UINT32_MAX);
+		copy_put_32(p, items[i].p ? (uint32_t)items[i].n : UINT32_MAX);
 		put_bytes(p, items[i].p ? items[i].p : "", items[i].n);
 	}
 }
@@ -117,23 +104,22 @@ enum err copy_rows_put(struct buf *out, int64_t job_no, int32_t row_no, const st
 	if (!p)
 		return ERR_TOO_LARGE;
 	uuid_v7(id);
-	put_16(&p, COLUMNS);
-	put_32(&p, 8);
-	put_32(&p, (uint32_t)((uint64_t)job_no >> 32));
-	put_32(&p, (uint32_t)job_no);
-	put_32(&p, 4);
-	put_32(&p, (uint32_t)row_no);
-	put_32(&p, 16);
+	copy_put_16(&p, COLUMNS);
+	copy_put_32(&p, 8);
+	copy_put_64(&p, (uint64_t)job_no);
+	copy_put_32(&p, 4);
+	copy_put_32(&p, (uint32_t)row_no);
+	copy_put_32(&p, 16);
 	put_bytes(&p, id, 16);
-	put_32(&p, 2);
-	put_16(&p, checked->valid ? 1 : 2);
+	copy_put_32(&p, 2);
+	copy_put_16(&p, checked->valid ? 1 : 2);
 	put_array(&p, keys, key_count);
 	put_array(&p, cells, cell_count);
 	put_array(&p, checked->vals, table->field_count);
 	if (issue_count)
 		put_array(&p, issues, issue_count);
 	else
-		put_32(&p, UINT32_MAX);
+		copy_put_32(&p, UINT32_MAX);
 	if ((size_t)(p - start) != need)
 		return ERR_BUG;
 	out->len += need;

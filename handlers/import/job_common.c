@@ -110,46 +110,21 @@ static const char *format_of(int fd)
 enum err import_open(struct worker *worker, struct job *job, const struct import_work *work, char hash[SHA256_HEX_SIZE], int64_t *ret_size,
                      int *ret_fd)
 {
-	char hex[SHA256_HEX_SIZE];
-	uint8_t digest[SHA256_SIZE];
-	int fd;
-	enum err err = store_open(worker->config, work->object_key, 0, &fd);
-	if (err == ERR_UNAVAILABLE || err == ERR_TIMEOUT)
-		return err;
-	if (err)
+	enum err err = store_open_known(worker->config, work->object_key, work->file_hash, hash, ret_size, ret_fd);
+	if (err == ERR_CONFLICT)
+		return job_refuse(job, "file_changed");
+	if (err && err != ERR_UNAVAILABLE && err != ERR_TIMEOUT)
 		return job_refuse(job, err == ERR_NOT_FOUND ? "file_gone" : "file_unreadable");
-	if (hash || store_is_remote(worker->config)) {
-		err = sha256_fd(fd, digest, ret_size);
-		hex_encode(digest, sizeof(digest), hex);
-		if (!err && work->file_hash && !text_equal(work->file_hash, hex))
-			err = job_refuse(job, "file_changed");
-	}
-	if (err) {
-		close(fd);
-		return err;
-	}
-	if (hash)
-		memcpy(hash, hex, sizeof(hex));
-	*ret_fd = fd;
-	return OK;
+	return err;
 }
 
 enum err import_read(struct worker *worker, struct arena *arena, int fd, const char *mode, const char *const *extra, struct reader *reader)
 {
-	const struct config *config = worker->config;
-	const char *scratch = arena_printf(arena, "%s/spool", config->storage_root);
-	struct reader_options options = {
-	    .program = *config->reader_program ? config->reader_program : "/proc/self/exe",
-	    .argv0 = "tidegate",
-	    .format = format_of(fd),
-	    .mode = mode,
-	    .input = fd,
-	    .scratch_directory = scratch,
-	    .extra = extra,
-	    .wait_ms = config->reader_silence_s * 1000,
-	    .memory_bytes = config->reader_memory,
-	    .cpu_seconds = config->reader_cpu_s,
-	};
+	struct reader_options options = reader_options_of(arena, worker->config);
+	options.format = format_of(fd);
+	options.mode = mode;
+	options.input = fd;
+	options.extra = extra;
 	return reader_start(reader, arena, &options);
 }
 

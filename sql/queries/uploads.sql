@@ -63,6 +63,10 @@ SELECT file_size, checksum FROM tidegate.upload_promised($1);
 -- For the start of a job: the owner's own upload, locked.
 SELECT state, file_size, sha256, checksum, parts_id FROM tidegate.upload WHERE object_key = $1 FOR UPDATE;
 
+-- name: upload_taken
+-- By which kind of import, if any? An upload is for one.
+SELECT EXISTS (SELECT FROM tidegate.import_job WHERE object_key = $1), EXISTS (SELECT FROM tidegate.sqlite_batch WHERE object_key = $1 AND status <> 'failed');
+
 -- name: upload_arrived
 -- The object is there: a store of its own took it, or its parts have become one. $2: its hash, where it is known.
 UPDATE tidegate.upload SET state = 'stored', sha256 = $2, stored_at = now(), url = NULL WHERE object_key = $1 AND state IN ('issued', 'stored');
@@ -77,11 +81,13 @@ WHERE (state = 'issued' AND expires_at < now() - interval '1 day') OR (state = '
 SELECT object_key FROM tidegate.upload u
 WHERE (u.state = 'stored' AND u.stored_at < now() - interval '1 day' OR u.state = 'expired' AND u.expires_at < now() - interval '1 day')
   AND NOT EXISTS (SELECT FROM tidegate.import_job j WHERE j.object_key = u.object_key)
+  AND NOT EXISTS (SELECT FROM tidegate.sqlite_batch b WHERE b.object_key = u.object_key AND b.rows_gone_at IS NULL)
 LIMIT 100 FOR UPDATE OF u SKIP LOCKED;
 
 -- name: janitor_uploads_check
 -- Locked now: is it still true that no import has it? (An import may have begun between the look and the lock.)
-SELECT NOT EXISTS (SELECT FROM tidegate.import_job WHERE object_key = $1);
+SELECT NOT EXISTS (SELECT FROM tidegate.import_job WHERE object_key = $1)
+   AND NOT EXISTS (SELECT FROM tidegate.sqlite_batch WHERE object_key = $1 AND rows_gone_at IS NULL);
 
 -- name: janitor_uploads_remove
 DELETE FROM tidegate.upload WHERE object_key = $1;

@@ -10,7 +10,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 with open(os.path.join(ROOT, "docs", "openapi.yaml"), encoding="utf-8") as file:
     DOCUMENT = yaml.safe_load(file)
 
-PATHS = [(re.compile("^" + re.sub(r"\\{[a-z]+\\}", "[^/]+", re.escape(path)) + "$"), path) for path in DOCUMENT["paths"]]
+PATHS = [(re.compile("^" + re.sub(r"\\{[A-Za-z]+\\}", "[^/]+", re.escape(path)) + "$"), path) for path in DOCUMENT["paths"]]
 
 
 def resolve(node):

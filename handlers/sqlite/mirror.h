@@ -1,0 +1,46 @@
+/*
+ * The one way rows get into the lossless mirror of a batch: from a reader of our own or from what a parser elsewhere has sent.
+ * Rows are committed in batches, each in one transaction with the checkpoint and the lease.
+ *
+ * Life cycle: mirror_open, mirror_tables, then for each table mirror_table, mirror_row …, mirror_table_end; mirror_finish; mirror_close.
+ */
+#ifndef TIDEGATE_HANDLERS_SQLITE_MIRROR_H
+#define TIDEGATE_HANDLERS_SQLITE_MIRROR_H
+
+#include "core/jobs/jobs.h"
+#include "readers/values.h"
+
+struct mirror {
+	struct worker *worker;
+	struct arena *arena; /* of the job */
+	struct job *job;     /* cancelled is set when somebody asked */
+	const char *no;      /* decimal, of the batch */
+	int64_t batch_no;
+	struct arena scratch; /* of a batch of rows */
+	struct buf copy;
+	size_t sent;     /* bytes of the open COPY */
+	bool open;       /* its transaction and COPY are */
+	int64_t table;   /* the one at hand; -1: none yet */
+	int64_t at;      /* number of its last row */
+	int64_t rows;    /* of it, committed or in the open COPY */
+	int64_t left_out;
+	int64_t added;   /* rows of the open COPY */
+	int64_t total;   /* rows of all tables */
+};
+
+/* rows_done: of an earlier run of the job, all tables. */
+void mirror_open(struct mirror *mirror, struct worker *worker, struct arena *arena, struct job *job, const char *no, int64_t rows_done);
+void mirror_close(struct mirror *mirror);
+
+/* META of a reader, or the same made of what a parser has sent: tables and their columns. Not again after a checkpoint. */
+enum err mirror_tables(struct mirror *mirror, const char *meta) MUST_USE;
+
+/* Rows of this table follow; at and rows: where an earlier run left it, 0 otherwise. */
+enum err mirror_table(struct mirror *mirror, int64_t table, int64_t at, int64_t rows) MUST_USE;
+enum err mirror_row(struct mirror *mirror, const struct value_row *row, uint32_t cells) MUST_USE;
+enum err mirror_table_end(struct mirror *mirror, int64_t left_out) MUST_USE;
+
+/* Everything is sent: the rest is committed, counted against what is there, and the batch goes to `importing`. */
+enum err mirror_finish(struct mirror *mirror) MUST_USE;
+
+#endif
