@@ -4,8 +4,9 @@
  */
 #include "core/base/text.h"
 
-#include <sodium.h>
+#include <float.h>
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,21 +168,69 @@ enum err hex_decode(const char *text, size_t text_length, void *out, size_t n)
 	return OK;
 }
 
+/* value * 10^scale as a whole number and back into digits with a point. */
+static size_t put_decimal(uint64_t number, int scale, char *out)
+{
+	char reversed[REAL_TEXT_SIZE];
+	int n = 0, at = 0;
+	for (; number || n <= scale; number /= 10)
+		reversed[n++] = (char)('0' + number % 10);
+	while (n > 0) {
+		if (n == scale)
+			out[at++] = '.';
+		out[at++] = reversed[--n];
+	}
+	if (scale == 0) {
+		out[at++] = '.';
+		out[at++] = '0';
+	}
+	out[at] = '\0';
+	return (size_t)at;
+}
+
+/*
+ * Numbers of everyday size without the C library. With 15 digits (one more where the estimate is low) number and power are exact doubles, so that their
+ * quotient is what any correct reader finds; if that is another double, 17 digits, rounded with 64 bits, are always nearer to it than its
+ * neighbours. Powers of ten are exact in a long double up to 10^27.
+ */
+static size_t everyday_text(double value, char out[REAL_TEXT_SIZE])
+{
+	static const long double powers[] = {1e0L,  1e1L,  1e2L,  1e3L,  1e4L,  1e5L,  1e6L,  1e7L,  1e8L,  1e9L,  1e10L, 1e11L, 1e12L, 1e13L,
+	                                     1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L, 1e20L, 1e21L, 1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L};
+	int exponent = 0;
+	(void)frexp(value, &exponent);
+	int decimal = ((exponent - 1) * 1233) >> 12; /* of ten, or one less */
+	int scale = 14 - decimal;
+	if (scale >= 0 && scale <= 22) {
+		uint64_t number = (uint64_t)llrintl((long double)value * powers[scale]);
+		if (number < UINT64_C(1) << 53 && (double)number / (double)powers[scale] == value) {
+			for (; scale > 0 && number % 10 == 0; scale--)
+				number /= 10;
+			return put_decimal(number, scale, out);
+		}
+	}
+	scale = 16 - decimal;
+	return scale < 0 || scale > 27 ? 0 : put_decimal((uint64_t)llrintl((long double)value * powers[scale]), scale, out);
+}
+
 size_t real_text(double value, char out[REAL_TEXT_SIZE])
 {
-	int n;
+	size_t sign = signbit(value) ? 1 : 0, n = 0;
+	out[0] = '-';
+	value = fabs(value);
 	if (isinf(value))
-		return (size_t)snprintf(out, REAL_TEXT_SIZE, value > 0 ? "Infinity" : "-Infinity");
-	if (fabs(value) < 1e15 && value == trunc(value))
-		return (size_t)snprintf(out, REAL_TEXT_SIZE, "%.1f", value);
-	for (int digits = 15;; digits++) {
-		n = snprintf(out, REAL_TEXT_SIZE, "%.*g", digits, value);
-		if (digits == 17 || strtod(out, NULL) == value)
-			break;
+		return sign + (size_t)snprintf(out + sign, REAL_TEXT_SIZE - 1, "Infinity");
+	if (LDBL_MANT_DIG >= 64 && value >= 1e-9 && value < 1e16)
+		n = everyday_text(value, out + sign);
+	for (int digits = 15; n == 0; digits += 2) {
+		int length = snprintf(out + sign, REAL_TEXT_SIZE - 1, "%.*g", digits, value);
+		if (digits < 17 && strtod(out + sign, NULL) != value)
+			continue;
+		n = (size_t)length;
+		if (!strpbrk(out, ".e"))
+			n += (size_t)snprintf(out + sign + n, REAL_TEXT_SIZE - 1 - n, ".0");
 	}
-	if (!strpbrk(out, ".e"))
-		n += snprintf(out + n, REAL_TEXT_SIZE - (size_t)n, ".0");
-	return (size_t)n;
+	return sign + n;
 }
 
 bool constant_time_equal(const void *a, size_t a_length, const void *b, size_t b_length)

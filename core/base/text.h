@@ -33,8 +33,8 @@ struct str str_trim(struct str s); /* ASCII blanks, tabs, CR, LF at both ends */
 enum err parse_i64(const char *text, int64_t min, int64_t max, int64_t *ret) MUST_USE;
 enum err parse_i64_n(const char *text, size_t n, int64_t min, int64_t max, int64_t *ret) MUST_USE;
 
-/* A double that is not NaN as the shortest decimal that gives it back, always with a point or an exponent: 0.1, -0.0, 5.0, 1e+300,
-   Infinity. Returns its length, without the NUL. */
+/* A double that is not NaN as a decimal of 15 or 17 digits that gives it back, always with a point or an exponent: 0.1, -0.0, 5.0, 1e+300,
+   -Infinity. Returns its length, without the NUL. */
 #define REAL_TEXT_SIZE 32
 size_t real_text(double value, char out[REAL_TEXT_SIZE]);
 

@@ -10,19 +10,23 @@
 
 #include <string.h>
 
-enum { COPY_SEND = 256 << 10, COPY_MAX = 16 << 20, BATCH_BYTES = 16 << 20, BATCH_ARENA = 1 << 20, COLUMNS = 6, CELL_TEXT = 32 };
+enum { COPY_SEND = 128 << 10, COPY_MAX = 16 << 20, BATCH_BYTES = 8 << 20, BATCH_ARENA = 1 << 20, COLUMNS = 6, CELL_TEXT = 32 };
 
 void mirror_open(struct mirror *mirror, struct worker *worker, struct arena *arena, struct job *job, const char *no, int64_t rows_done)
 {
-	*mirror = (struct mirror){.worker = worker, .arena = arena, .job = job, .no = no, .table = -1, .total = rows_done};
+	*mirror = (struct mirror){.worker = worker, .arena = arena, .job = job, .no = no, .place = {.table = -1}, .total = rows_done};
 	mirror->batch_no = json_integer_value(json_object_get(job->args, "no"));
 	arena_init(&mirror->scratch, BATCH_ARENA);
 	buf_init(&mirror->copy, COPY_MAX);
+	pg_init(&mirror->second, &worker->pg.options);
+	mirror->batches[0].pg = &worker->pg;
+	mirror->batches[1].pg = &mirror->second;
 }
 
 void mirror_close(struct mirror *mirror)
 {
 	pg_rollback(&mirror->worker->pg);
+	pg_close(&mirror->second);
 	buf_release(&mirror->copy);
 	arena_release(&mirror->scratch);
 }
@@ -106,7 +110,7 @@ static enum err put_row(struct mirror *mirror, const struct value_row *row, uint
 	copy_put_32(&p, 8);
 	copy_put_64(&p, row->number);
 	copy_put_32(&p, 4);
-	copy_put_32(&p, (uint32_t)mirror->table);
+	copy_put_32(&p, (uint32_t)mirror->place.table);
 	copy_put_32(&p, cells);
 	char *classes = p;
 	p += cells;
@@ -128,59 +132,75 @@ static enum err put_row(struct mirror *mirror, const struct value_row *row, uint
 
 static enum err send_copy(struct mirror *mirror)
 {
-	enum err err = pg_copy_put(&mirror->worker->pg, buf_text(&mirror->copy), mirror->copy.len);
-	mirror->sent += mirror->copy.len;
+	struct mirror_batch *batch = &mirror->batches[mirror->filling];
+	enum err err = pg_copy_put(batch->pg, buf_text(&mirror->copy), mirror->copy.len);
+	batch->bytes += mirror->copy.len;
 	buf_clear(&mirror->copy);
 	return err;
 }
 
-static enum err begin(struct mirror *mirror)
+/* The transaction of a batch opens with its first row, so that PostgreSQL works while we read. */
+static enum err open_batch(struct mirror *mirror)
 {
-	enum err err = pg_begin(&mirror->worker->pg, NULL);
+	struct mirror_batch *batch = &mirror->batches[mirror->filling];
+	enum err err = pg_begin(batch->pg, NULL);
 	if (!err)
-		err = pg_copy_start(&mirror->worker->pg, STMT_SQLITE_COPY);
+		err = pg_copy_start(batch->pg, STMT_SQLITE_COPY);
 	if (!err)
 		err = buf_append(&mirror->copy, COPY_BINARY_HEADER, COPY_BINARY_HEADER_SIZE);
-	mirror->open = !err;
-	mirror->sent = 0;
+	batch->open = !err;
+	batch->bytes = 0;
+	batch->added = 0;
 	return err;
 }
 
-/* Commits what is open, with where it goes on. done: the table has no more rows. */
-static enum err checkpoint(struct mirror *mirror, bool done)
+/* Waits for PostgreSQL, then checkpoint, lease and cancel check in the same transaction. */
+static enum err commit_batch(struct mirror *mirror, struct mirror_batch *batch)
 {
-	struct pg *pg = &mirror->worker->pg;
 	struct arena *scratch = &mirror->scratch;
+	const struct mirror_place *place = &batch->place;
 	struct pg_rows rows;
-	enum err err = OK;
+	if (!batch->closed)
+		return OK;
 	arena_reset(scratch);
-	if (mirror->open) {
-		mirror->open = false;
-		err = buf_append(&mirror->copy, COPY_BINARY_TRAILER, COPY_BINARY_TRAILER_SIZE);
-		if (!err)
-			err = send_copy(mirror);
-		if (!err)
-			err = pg_copy_end(pg);
-		if (!err)
-			err = pg_copy_wait(pg);
-	} else {
-		err = pg_begin(pg, NULL);
-	}
+	enum err err = pg_copy_wait(batch->pg);
 	if (!err)
-		err = pg_query(pg, scratch, STMT_SQLITE_CHECKPOINT,
-		               PG_VALUES(mirror->job->id_text, mirror->job->token, mirror->job->lease, mirror->no, pg_number(scratch, mirror->table),
-		                         pg_number(scratch, mirror->at), pg_number(scratch, mirror->rows), pg_number(scratch, mirror->left_out), done ? "true" : "false",
-		                         pg_number(scratch, mirror->added)),
+		err = pg_query(batch->pg, scratch, STMT_SQLITE_CHECKPOINT,
+		               PG_VALUES(mirror->job->id_text, mirror->job->token, mirror->job->lease, mirror->no, pg_number(scratch, place->table),
+		                         pg_number(scratch, place->at), pg_number(scratch, place->rows), pg_number(scratch, place->left_out),
+		                         batch->done ? "true" : "false", pg_number(scratch, batch->added)),
 		               &rows);
 	bool cancel = !err && pg_bool(&rows, 0, 0);
 	if (!err)
-		err = pg_commit(pg);
+		err = pg_commit(batch->pg);
 	if (err)
 		return err;
-	metrics_add(METRIC_SQLITE_ROWS, mirror->added);
-	mirror->added = 0;
+	metrics_add(METRIC_SQLITE_ROWS, batch->added);
+	batch->closed = false;
 	mirror->job->cancelled = mirror->job->cancelled || cancel;
-	return jobs_stopping() && !done ? ERR_UNAVAILABLE : OK;
+	return OK;
+}
+
+/* Sends the end of the batch at hand and turns to the other one, whose earlier rows are committed first. */
+static enum err close_batch(struct mirror *mirror, bool done)
+{
+	struct mirror_batch *batch = &mirror->batches[mirror->filling];
+	enum err err = batch->open ? OK : open_batch(mirror);
+	if (!err)
+		err = buf_append(&mirror->copy, COPY_BINARY_TRAILER, COPY_BINARY_TRAILER_SIZE);
+	if (!err)
+		err = send_copy(mirror);
+	if (!err)
+		err = pg_copy_end(batch->pg);
+	if (err)
+		return err;
+	batch->open = false;
+	batch->closed = true;
+	batch->done = done;
+	batch->place = mirror->place;
+	mirror->filling ^= 1;
+	err = commit_batch(mirror, &mirror->batches[mirror->filling]);
+	return !err && jobs_stopping() ? ERR_UNAVAILABLE : err;
 }
 
 enum err mirror_tables(struct mirror *mirror, const char *meta)
@@ -190,40 +210,43 @@ enum err mirror_tables(struct mirror *mirror, const char *meta)
 
 enum err mirror_table(struct mirror *mirror, int64_t table, int64_t at, int64_t rows)
 {
-	mirror->table = table;
-	mirror->at = at;
-	mirror->rows = rows;
-	mirror->left_out = at - rows; /* what was read and not stored */
+	mirror->place = (struct mirror_place){table, at, rows, at - rows}; /* what was read and not stored was left out */
 	return OK;
 }
 
 enum err mirror_row(struct mirror *mirror, const struct value_row *row, uint32_t cells)
 {
-	enum err err = mirror->open ? OK : begin(mirror);
+	struct mirror_batch *batch = &mirror->batches[mirror->filling];
+	enum err err = batch->open ? OK : open_batch(mirror);
 	if (!err)
 		err = put_row(mirror, row, cells);
 	if (err)
 		return err;
-	mirror->at = (int64_t)row->number;
-	mirror->rows++;
-	mirror->added++;
+	mirror->place.at = (int64_t)row->number;
+	mirror->place.rows++;
 	mirror->total++;
+	batch->added++;
 	if (mirror->copy.len >= COPY_SEND)
 		err = send_copy(mirror);
-	return !err && mirror->sent >= BATCH_BYTES ? checkpoint(mirror, false) : err;
+	return !err && batch->bytes >= BATCH_BYTES ? close_batch(mirror, false) : err;
 }
 
 enum err mirror_table_end(struct mirror *mirror, int64_t left_out)
 {
-	mirror->left_out += left_out;
-	return checkpoint(mirror, true);
+	mirror->place.left_out += left_out;
+	return close_batch(mirror, true);
 }
 
 enum err mirror_finish(struct mirror *mirror)
 {
 	struct pg *pg = &mirror->worker->pg;
 	struct pg_rows rows;
-	enum err err = pg_begin(pg, NULL);
+	/* close_batch has turned to the older one; the younger one is the last */
+	enum err err = commit_batch(mirror, &mirror->batches[mirror->filling]);
+	if (!err)
+		err = commit_batch(mirror, &mirror->batches[mirror->filling ^ 1]);
+	if (!err)
+		err = pg_begin(pg, NULL);
 	if (!err)
 		err = job_beat(mirror->worker, mirror->arena, mirror->job);
 	if (!err && mirror->job->cancelled)

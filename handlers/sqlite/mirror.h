@@ -10,22 +10,42 @@
 #include "core/jobs/jobs.h"
 #include "readers/values.h"
 
+/* Where a table stands. */
+struct mirror_place {
+	int64_t table;    /* -1: none yet */
+	int64_t at;       /* number of its last row */
+	int64_t rows;     /* of it, so far */
+	int64_t left_out; /* of those up to there, being too large */
+};
+
+/* A batch of rows on its way: its own connection and transaction. */
+struct mirror_batch {
+	struct pg *pg;
+	bool open;   /* its transaction and COPY are */
+	bool closed; /* all is sent, PostgreSQL has not answered yet */
+	size_t bytes;
+	int64_t added; /* rows */
+	struct mirror_place place; /* of its end */
+	bool done;                 /* the table has no more rows */
+};
+
+/*
+ * Two batches alternate on two connections: while PostgreSQL works on one, the next is being filled. They are committed in the order of
+ * their rows, so that a checkpoint always means that everything before it is there.
+ */
 struct mirror {
 	struct worker *worker;
 	struct arena *arena; /* of the job */
 	struct job *job;     /* cancelled is set when somebody asked */
-	const char *no;      /* decimal, of the batch */
+	const char *no;      /* decimal, of the batch of the import */
 	int64_t batch_no;
-	struct arena scratch; /* of a batch of rows */
-	struct buf copy;
-	size_t sent;     /* bytes of the open COPY */
-	bool open;       /* its transaction and COPY are */
-	int64_t table;   /* the one at hand; -1: none yet */
-	int64_t at;      /* number of its last row */
-	int64_t rows;    /* of it, committed or in the open COPY */
-	int64_t left_out;
-	int64_t added;   /* rows of the open COPY */
-	int64_t total;   /* rows of all tables */
+	struct arena scratch; /* of a checkpoint */
+	struct buf copy;      /* not sent yet */
+	struct pg second;
+	struct mirror_batch batches[2];
+	unsigned filling; /* the one that rows go to */
+	struct mirror_place place;
+	int64_t total; /* rows of all tables */
 };
 
 /* rows_done: of an earlier run of the job, all tables. */

@@ -33,14 +33,14 @@ END $$;
 
 -- Lanes come in pairs: the context of the lane on which somebody began. NULL for what is no lane.
 CREATE OR REPLACE FUNCTION tidegate.bowling_lane(p_lane bigint)
-RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE WHEN p_lane BETWEEN 1 AND 99 THEN jsonb_build_object('startingLane', p_lane, 'leftLane', p_lane, 'rightLane', p_lane + 1,
 		'lanePair', p_lane || '/' || p_lane + 1) END;
 $$;
 
 -- A text without blanks around it, NULL when nothing is left.
 CREATE OR REPLACE FUNCTION tidegate.bowling_text(p_text text)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT nullif(btrim(p_text, E' \t\r\n'), '');
 $$;
 
@@ -120,14 +120,14 @@ END $$;
 
 -- 0 is no date; values too small for milliseconds of this century are seconds.
 CREATE OR REPLACE FUNCTION tidegate.bowling_time(p_date float8, p_seconds boolean)
-RETURNS timestamptz LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE WHEN p_date > 0 AND s < 4102444800 THEN to_timestamp(s) END
 	FROM (SELECT CASE WHEN p_seconds OR p_date < 1e10 THEN p_date ELSE p_date / 1000 END AS s) x;
 $$;
 
 -- The day where it was played: by the offset the device told of; else the midnight nearest to an Android date, the UTC day of others.
 CREATE OR REPLACE FUNCTION tidegate.bowling_day(p_at timestamptz, p_seconds boolean, p_offset int)
-RETURNS date LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS date LANGUAGE sql IMMUTABLE AS $$
 	SELECT ((p_at AT TIME ZONE 'UTC') + CASE WHEN p_offset IS NOT NULL THEN make_interval(mins => -p_offset)
 		WHEN p_seconds THEN interval '0' ELSE interval '12 hours' END)::date;
 $$;
@@ -200,6 +200,8 @@ BEGIN
 	FROM single s WINDOW w AS (PARTITION BY game ORDER BY frame_number);
 	CREATE INDEX ON scored (game, frame_number);
 	ANALYZE scored;
+	-- There are at most 1024 ways for pins to stand.
+	CREATE TEMP TABLE leave ON COMMIT DROP AS SELECT standing1, tidegate.bowling_split(standing1) AS split FROM (SELECT DISTINCT standing1 FROM scored) d;
 END $$;
 
 -- What the frames of a game say together, one row per game that has any.
@@ -214,7 +216,7 @@ BEGIN
 	       	|| CASE WHEN s.spare THEN '/' WHEN s.roll2 IS NULL THEN '' ELSE tidegate.bowling_mark(s.roll2) END
 	       	|| CASE WHEN s.roll3 IS NULL THEN '' WHEN s.strike AND s.roll2 < 10 AND s.roll2 + s.roll3 = 10 THEN '/' ELSE tidegate.bowling_mark(s.roll3) END
 	       	ORDER BY s.frame_number) AS preview
-	FROM scored s JOIN (SELECT standing1, tidegate.bowling_split(standing1) AS split FROM (SELECT DISTINCT standing1 FROM scored) d) m USING (standing1)
+	FROM scored s JOIN leave m USING (standing1)
 	GROUP BY s.game;
 
 	-- A switch: the ball of a frame is another than that of the frame before, of the game at first. Bonus balls belong to the tenth.
@@ -230,7 +232,7 @@ CREATE OR REPLACE FUNCTION tidegate.bowling_games(p_space text, p_batch uuid, p_
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
 	CREATE TEMP TABLE kept ON COMMIT DROP AS
-	SELECT g.*, s.frames, s.total, s.strikes, s.spares, s.opens, s.splits, s.preview, w.id AS known_week,
+	SELECT g.*, tidegate.dataset_uuid(p_batch, 'game', g.id) AS game_id, s.frames, s.total, s.strikes, s.spares, s.opens, s.splits, s.preview, w.id AS known_week,
 	       row_number() OVER (PARTITION BY w.id ORDER BY g.row_no)::int AS number
 	FROM src_game g LEFT JOIN summed s ON s.game = g.id LEFT JOIN src_week w ON w.id = g.week
 	WHERE NOT (coalesce(g.score, 0) = 0 AND s.game IS NULL AND tidegate.bowling_text(g.notes) IS NULL AND coalesce(g.lane, 0) = 0);
@@ -246,7 +248,7 @@ BEGIN
 	INSERT INTO bowling.game (id, space, dataset_id, source_id, session_id, league_id, house_id, pattern_id, ball_id, game_number, played_at, total_score,
 		declared_score, recomputed, complete, frames_played, strikes, spares, opens, splits, frame_preview, ball_switches, handicap,
 		single_pin_spare_score, flags, lane, lane_context, notes, notes_json)
-	SELECT tidegate.dataset_uuid(p_batch, 'game', k.id), p_space, p_batch, k.id,
+	SELECT k.game_id, p_space, p_batch, k.id,
 	       CASE WHEN k.known_week IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'session', k.known_week) END,
 	       CASE WHEN l.id IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'league', l.id) END, h.id, p.id, b.id, k.number, tidegate.bowling_time(k.date, p_seconds),
 	       coalesce(k.total, least(greatest(k.score, 0), 400)), k.score, k.total IS NOT NULL, k.total IS NOT NULL, coalesce(k.frames, 0),
@@ -261,11 +263,11 @@ BEGIN
 
 	INSERT INTO bowling.frame (id, space, dataset_id, game_id, frame_number, roll1, roll2, roll3, standing1, standing2, standing3, strike, spare, split, score,
 		ball_id, pins, scores, flags, pocket, foot_board, target_board)
-	SELECT tidegate.dataset_uuid(p_batch, 'frame', s.game || ':' || s.frame_number), p_space, p_batch, tidegate.dataset_uuid(p_batch, 'game', s.game),
+	SELECT tidegate.dataset_uuid(p_batch, 'frame', s.game || ':' || s.frame_number), p_space, p_batch, k.game_id,
 	       s.frame_number, s.roll1, s.roll2, s.roll3, s.standing1, s.standing2, s.standing3, s.strike, s.spare, m.split, s.score, b.id, s.pins, s.scores,
 	       s.flags, s.pocket, s.foot_board, s.target_board
 	FROM scored s JOIN kept k ON k.id = s.game
-	JOIN (SELECT standing1, tidegate.bowling_split(standing1) AS split FROM (SELECT DISTINCT standing1 FROM scored) d) m USING (standing1)
+	JOIN leave m USING (standing1)
 	LEFT JOIN ref_ball b ON b.source_id = s.ball;
 END $$;
 

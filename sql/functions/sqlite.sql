@@ -19,7 +19,7 @@ BEGIN
 	END IF;
 	UPDATE tidegate.sqlite_batch
 	SET status = p_status, heard_at = now(), started_at = CASE p_status WHEN 'queued' THEN NULL ELSE coalesce(started_at, now()) END,
-	    completed_at = CASE WHEN p_status IN ('completed', 'failed') THEN now() END,
+	    completed_at = CASE WHEN p_status IN ('completed', 'failed') THEN clock_timestamp() END,
 	    queue_job = CASE WHEN p_status NOT IN ('completed', 'failed') THEN queue_job END,
 	    error_code = CASE p_status WHEN 'failed' THEN error_code END, error_detail = CASE p_status WHEN 'failed' THEN error_detail END
 	WHERE no = p_no;

@@ -36,7 +36,7 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
 $$;
 
 CREATE OR REPLACE FUNCTION tidegate.sqlite_name(p_name text)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT lower(replace(p_name, '_', '') COLLATE "C");
 $$;
 
@@ -74,7 +74,7 @@ END $$;
 
 -- The id of a refined row: the same for the same row of the same batch.
 CREATE OR REPLACE FUNCTION tidegate.dataset_uuid(p_batch uuid, p_table text, p_key text)
-RETURNS uuid LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
 	SELECT md5(p_batch::text || p_table || ':' || p_key)::uuid;
 $$;
 
@@ -138,7 +138,9 @@ CREATE OR REPLACE FUNCTION tidegate.sqlite_stage(p_no bigint, p_profile jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	t record;
-	c record;
+	names text[];
+	list text;
+	odd bigint[];
 	n bigint;
 BEGIN
 	CREATE TEMP TABLE src_warning (code text, place text, n bigint) ON COMMIT DROP;
@@ -153,12 +155,12 @@ BEGIN
 		END IF;
 		EXECUTE format('CREATE TEMP TABLE %I ON COMMIT DROP AS SELECT r.row_no, %s FROM tidegate.sqlite_row r WHERE r.batch_no = %s AND r.table_no = %s
 			ORDER BY r.row_no', 'src_' || t.source, t.list, p_no, t.table_no);
-		FOR c IN SELECT * FROM tidegate.sqlite_places(p_no, p_profile) p WHERE p.source = t.source AND p.place IS NOT NULL LOOP
-			EXECUTE format('SELECT count(*) FROM tidegate.sqlite_row r WHERE r.batch_no = %s AND r.table_no = %s AND substr(r.classes, %s, 1) NOT IN (''n'', %L)
-				AND tidegate.%I(substr(r.classes, %s, 1), r.cells[%s]) IS NULL', p_no, t.table_no, c.place,
-				CASE c.kind WHEN 'text' THEN 't' ELSE 'i' END, 'cell_' || c.kind, c.place, c.place) INTO n;
-			PERFORM tidegate.sqlite_warn('unexpected_value', t.source || '.' || c.col, n);
-		END LOOP;
+		SELECT array_agg(t.source || '.' || p.col ORDER BY p.place), string_agg(format('count(*) FILTER (WHERE substr(r.classes, %s, 1) NOT IN (''n'', %L)
+				AND tidegate.%I(substr(r.classes, %s, 1), r.cells[%s]) IS NULL)', p.place, CASE p.kind WHEN 'text' THEN 't' ELSE 'i' END,
+				'cell_' || p.kind, p.place, p.place), ', ' ORDER BY p.place)
+		INTO names, list FROM tidegate.sqlite_places(p_no, p_profile) p WHERE p.source = t.source AND p.place IS NOT NULL;
+		EXECUTE format('SELECT ARRAY[%s] FROM tidegate.sqlite_row r WHERE r.batch_no = %s AND r.table_no = %s', list, p_no, t.table_no) INTO odd;
+		PERFORM tidegate.sqlite_warn('unexpected_value', names[i], odd[i]) FROM generate_subscripts(odd, 1) AS i WHERE odd[i] > 0;
 		IF t.has_id THEN
 			EXECUTE format('DELETE FROM %I WHERE id IS NULL', 'src_' || t.source);
 			GET DIAGNOSTICS n = ROW_COUNT;
