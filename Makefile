@@ -11,6 +11,7 @@ PORT    ?= 8443
 RUN_DIR ?= $(CURDIR)/var
 DEMO    ?= 1
 FILE    ?=
+PROFILE ?= bowling
 ROWS    ?= 200000
 SEED    ?= 1
 PREFIX  ?= /usr/local
@@ -95,7 +96,7 @@ clean:
 	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo sample test test-s3 bench test-asan lint fuzz fuzz-replay install
+.PHONY: help run stop demo demo-sqlite sample test test-s3 bench test-asan lint fuzz fuzz-replay install
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -110,6 +111,9 @@ stop: ## ends the instance of RUN_DIR
 
 demo: ## imports FILE=… into the running instance of RUN_DIR
 	@scripts/demo.sh '$(RUN_DIR)' '$(FILE)'
+
+demo-sqlite: ## imports a phone's backup into the running instance: FILE=… or a made one of 1400 games; PROFILE=bowling
+	@scripts/demo.sh '$(RUN_DIR)' '$(FILE)' '$(PROFILE)'
 
 sample: $(B)/sample ## makes samples/leads-ROWS.csv: ROWS=200000 SEED=1
 	@$(B)/sample $(ROWS) $(SEED) > samples/leads-$(ROWS).csv

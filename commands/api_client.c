@@ -100,6 +100,25 @@ bool api_put(struct api_client *client, struct arena *arena, const char *url, co
 	return send(client, arena, &request, &response);
 }
 
+const char *api_body(struct api_client *client, json_t *body)
+{
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	const char *copy = arena_strdup(client->arena, text);
+	json_decref(body);
+	free(text); /* from json_dumps */
+	return copy;
+}
+
+bool api_upload(struct api_client *client, struct arena *step, const char *name, int fd, int64_t size, const char **ret_key)
+{
+	json_t *answer = NULL;
+	const char *body = api_body(client, json_pack("{s:s, s:I}", "fileName", name, "fileSize", (json_int_t)size));
+	if (!body || !api_call(client, client->arena, "POST", "/api/import/upload-url", body, &answer))
+		return false;
+	*ret_key = json_text(answer, "objectKey");
+	return api_put(client, step, json_text(answer, "uploadUrl"), json_object_get(answer, "headers"), fd, size);
+}
+
 static enum err write_all(void *context, const char *bytes, size_t n)
 {
 	const int *fd = context;

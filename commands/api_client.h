@@ -30,6 +30,12 @@ bool api_call(struct api_client *client, struct arena *arena, const char *method
 /* PUTs the whole of fd to a signed URL with the headers the server asked for. */
 bool api_put(struct api_client *client, struct arena *arena, const char *url, const json_t *headers, int fd, int64_t size);
 
+/* The whole of fd as a new upload of that name; *ret_key lives as long as the client. step: of one call. */
+bool api_upload(struct api_client *client, struct arena *step, const char *name, int fd, int64_t size, const char **ret_key);
+
+/* JSON text of a body that json_pack has made, which is given up; NULL without memory. It lives as long as the client. */
+const char *api_body(struct api_client *client, json_t *body);
+
 /* Writes what a signed URL holds to fd. */
 bool api_save(struct api_client *client, struct arena *arena, const char *url, int fd);
 

@@ -6,6 +6,7 @@
 #include "commands/api_client.h"
 #include "commands/import_progress.h"
 #include "commands/import_request.h"
+#include "commands/import_sqlite.h"
 #include "core/base/clock.h"
 
 #include <fcntl.h>
@@ -100,24 +101,16 @@ static bool check_target(struct importing *in)
 
 static const char *body_text(struct importing *in, json_t *body)
 {
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	const char *copy = arena_strdup(in->client.arena, text);
-	json_decref(body);
-	free(text); /* from json_dumps */
-	if (!copy)
+	const char *text = api_body(&in->client, body);
+	if (!text)
 		stop(in, EXIT_INTERNAL, "", NULL);
-	return copy;
+	return text;
 }
 
 static bool upload(struct importing *in, int fd, const char **ret_key)
 {
-	json_t *answer = NULL;
-	const char *body = body_text(in, json_pack("{s:s, s:I}", "fileName", in->name, "fileSize", (json_int_t)in->size));
-	if (!body || !api_call(&in->client, in->client.arena, "POST", "/api/import/upload-url", body, &answer))
-		return false;
 	import_progress_upload(&in->progress, in->name, in->size);
-	*ret_key = json_text(answer, "objectKey");
-	return api_put(&in->client, &in->step, json_text(answer, "uploadUrl"), json_object_get(answer, "headers"), fd, in->size);
+	return api_upload(&in->client, &in->step, in->name, fd, in->size, ret_key);
 }
 
 static bool create(struct importing *in, const char *key)
@@ -263,31 +256,41 @@ static int finish(struct importing *in, bool good)
 	return end.exit_status;
 }
 
-static const char *base_name(const char *path)
+int import_open_file(const char *path, const char **ret_name, int64_t *ret_size)
 {
 	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		complain(EXIT_USAGE, "%s cannot be read.", path);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	*ret_name = slash ? slash + 1 : path;
+	*ret_size = st.st_size;
+	return fd;
 }
 
 int command_import(struct command *command)
 {
 	struct importing in = {0};
-	struct stat st;
 	if (option_flag(command, "--help")) {
 		import_options_help(stdout);
 		return 0;
 	}
+	const char *database = option_value(command, "--sqlite");
+	if (database)
+		return import_sqlite(command, database);
 	if (!import_options_read(command, &in.options))
 		return EXIT_USAGE;
 	in.client = (struct api_client){.arena = command->arena, .url = in.options.url, .ca_file = in.options.ca_file};
 	in.client.token = api_token(command->arena, in.options.token_file);
 	if (!in.client.token)
 		return complain(EXIT_USAGE, "%s cannot be read.", in.options.token_file);
-	int fd = open(in.options.file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return complain(EXIT_USAGE, "%s cannot be read.", in.options.file);
-	in.name = base_name(in.options.file);
-	in.size = st.st_size;
+	int fd = import_open_file(in.options.file, &in.name, &in.size);
+	if (fd < 0)
+		return EXIT_USAGE;
 	import_progress_start(&in.progress, in.options.json);
 	arena_init(&in.step, STEP_ARENA);
 	int status = finish(&in, run(&in, fd));

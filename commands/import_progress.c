@@ -89,7 +89,7 @@ static void show_json(const json_t *job)
 	struct buf line;
 	struct json_writer w;
 	open_line(&w, &line, "progress");
-	json_put_text(&w, "id", json_text(job, "id"));
+	json_put_text(&w, "id", json_text(job, "id") ? json_text(job, "id") : json_text(job, "batchId"));
 	json_put_text(&w, "status", json_text(job, "status"));
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
 		json_put_i64(&w, shown[i], number(job, "progress", shown[i]));

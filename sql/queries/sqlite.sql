@@ -20,6 +20,8 @@ SELECT id AS "batchId", no AS _no, status, profile, file_name AS "fileName", fil
        parser, parser_version AS "parserVersion", timezone_offset AS "timezoneOffsetMinutes", format,
        rows_done AS "progress.done", rows_total AS "progress.total",
        CASE WHEN status = 'completed' THEN 100 WHEN rows_total > 0 THEN least(99, rows_done * 100 / rows_total) ELSE 0 END AS "progress.percent",
+       CASE WHEN started_at IS NULL THEN 0 ELSE (rows_done / greatest(extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at), 0.001))::bigint END
+         AS "progress.rowsPerSecond",
        (SELECT coalesce(json_agg(json_build_object('name', t.name, 'rows', t.rows, 'expected', CASE WHEN t.done THEN t.rows ELSE greatest(t.rows_expected, t.rows) END, 'leftOut', t.left_out, 'done', t.done)
                                  ORDER BY t.table_no), '[]') FROM tidegate.sqlite_table t WHERE t.batch_no = b.no) AS "progress.tables",
        counts AS "summary.counts", warnings AS _warnings, error_code AS _error, error_detail AS _detail, created_at AS "createdAt", started_at AS "startedAt",
