@@ -3,6 +3,7 @@
 #   reader    the CSV reader alone: MB/s beside a newline scan, libcsv and Python
 #   xlsx      the XLSX reader alone: cells/s beside unpack-and-scan, ExcelJS and openpyxl; then a workbook of ROWS rows end to end
 #   sqlite    the SQLite reader alone on SQLITE_ROWS rows (3000000, half a gigabyte): seconds beside the sqlite3 shell and Python, memory
+#   backup    a phone's backup of 1400 games, upload URL to completed; the big database of `sqlite` mirrored beside pgloader and a CSV pipe into \copy
 #   import    a CSV of ROWS rows, upload URL to completed, beside psql \copy into text columns and pgloader
 #   node      the same file through a well-tuned Node pipeline into the same table
 #   existing  the same with half as many leads already in the table
@@ -18,7 +19,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx sqlite import node existing million undo requests presign store upload}
+what=${*:-reader xlsx sqlite backup import node existing million undo requests presign store upload}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -78,6 +79,64 @@ bench_sqlite() {
 		esac
 	done <"$dir/sqlite"
 	rm -f "$dir/rows.db"
+}
+
+# PROFILE FILE: seconds from the upload URL to completed.
+import_database() {
+	local t options
+	mapfile -t options < <(connection)
+	t=$(now)
+	tidegate import --sqlite "$2" --profile "$1" "${options[@]}" --json >"$dir/backup.json"
+	since "$t"
+}
+
+mirror_by_pgloader() {
+	local t
+	psql -qX -c 'DROP TABLE IF EXISTS public.frame'
+	cat >"$dir/load" <<-SCRIPT
+		LOAD DATABASE FROM sqlite://$1 INTO postgresql://postgres:$PGPASSWORD@unix:$PGHOST:5432/tidegate WITH include drop, create tables, no foreign keys;
+	SCRIPT
+	t=$(now)
+	pgloader "$dir/load" >"$dir/pgloader.log" 2>&1 || true
+	since "$t"
+	[ "$(psql -qtAX -c 'SELECT count(*) FROM public.frame')" = "$2" ] || note "pgloader lost rows: $(tail -n 3 "$dir/pgloader.log")" >&2
+	psql -qX -c 'DROP TABLE public.frame'
+}
+
+mirror_by_pipe() {
+	local t
+	psql -qX -c 'CREATE TABLE public.bench_pipe (a bigint, b bigint, c bigint, d bigint, e bigint, f bigint, g bigint, h bigint, i bigint, j bigint, k float8, l text, m text)'
+	t=$(now)
+	sqlite3 -csv "$1" 'SELECT _id, gameFk, weekFk, leagueFk, ballFk, frameNum, pins, scores, score, flags, date, notes, hex(raw) FROM frame' |
+		psql -qX -c '\copy public.bench_pipe FROM STDIN WITH (FORMAT csv)'
+	since "$t"
+	psql -qX -c 'DROP TABLE public.bench_pipe'
+}
+
+bench_backup() {
+	local rows=${SQLITE_ROWS:-3000000} ours peer watcher
+	start
+	/usr/bin/python3 tests/lib/pinpal.py "$dir/Backup.db" --games 1400 --seed 1
+	ours=$(best_of "$TURNS" import_database bowling "$dir/Backup.db")
+	figure 'backup of 1400 games, upload URL to completed' "$ours s" 'allowed' '1.5 s' "$(ratio "$ours" 1.5)" 'below 1'
+	/usr/bin/python3 bench/sqlite_rows.py "$dir/rows.db" "$rows" 1
+	chmod 644 "$dir/rows.db"
+	watch_readers &
+	watcher=$!
+	children+=("$watcher")
+	ours=$(best_of "$TURNS" import_database mirror "$dir/rows.db")
+	kill "$watcher"
+	figure "database of $rows rows mirrored, $(awk -v r="$rows" -v s="$ours" 'BEGIN { printf "%d", r / s / 1000 }') k rows/s" "$ours s" 'allowed' \
+		"$(awk -v r="$rows" 'BEGIN { printf "%.1f", r / 200000 }') s" "$(ratio "$ours" "$(awk -v r="$rows" 'BEGIN { print r / 200000 }')")" 'below 1'
+	figure "peak memory of one worker" "$(peak_memory work) MB" 'allowed' '64 MB' "$(ratio "$(peak_memory work)" 64)" 'below 1'
+	figure "peak memory of one reader" "$(sort -n "$dir/readers" | tail -n 1) MB" 'allowed' '64 MB' "$(ratio "$(sort -n "$dir/readers" | tail -n 1)" 64)" 'below 1'
+	peer=$(best_of "$TURNS" mirror_by_pipe "$dir/rows.db")
+	figure "database of $rows rows mirrored" "$ours s" 'sqlite3 -csv | psql \copy, typed columns' "$peer s" "$(ratio "$ours" "$peer")"
+	if command -v pgloader >/dev/null; then
+		peer=$(mirror_by_pgloader "$dir/rows.db" "$rows")
+		figure "database of $rows rows mirrored: speed" "$ours s" 'pgloader' "$peer s" "$(ratio "$peer" "$ours")" 'at least 1.7'
+	fi
+	rm -f "$dir/rows.db" "$dir/Backup.db"
 }
 
 # ----------------------------------------------------------------------------------------------------------------- imports
