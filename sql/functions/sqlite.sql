@@ -261,7 +261,8 @@ END $$;
 CREATE OR REPLACE FUNCTION tidegate.sqlite_data_known(p_app text, p_table text)
 RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	RETURN tidegate.sqlite_profile(p_app) IS NOT NULL AND to_regclass(format('%I.%I', p_app, p_table)) IS NOT NULL;
+	RETURN tidegate.sqlite_profile(p_app) IS NOT NULL AND EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = p_app AND c.relname = p_table AND c.relkind = 'r');
 END $$;
 
 -- Refined rows of a batch by id, after one, without what is the same in all of them. Row-level security applies.

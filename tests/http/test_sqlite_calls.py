@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import re
+import sqlite3
 import time
 import uuid
 
@@ -9,7 +10,8 @@ import pytest
 
 import parser
 from instance import expect_problem, unique
-from parser import CALLBACK, KEYS, NEXT, QUEUE, Parser, chunks_of, mirror_of, tables_of
+from mirror import mirror_of, nothing_left
+from parser import CALLBACK, KEYS, NEXT, QUEUE, Parser, chunks_of, tables_of
 from phone import BATCHES, Phone, backup
 from sqlite_files import make
 
@@ -54,7 +56,6 @@ def every_kind(db):
 @pytest.fixture
 def phone_file(tmp_path):
     def write(**options):
-        import sqlite3
         data = backup(str(tmp_path / "b.db"), **options)
         head = data[:parser.CONTAINER] if options.get("ios") else b""
         with open(tmp_path / "c.db", "wb") as file:
@@ -373,14 +374,6 @@ def test_bodies_that_are_no_calls(elsewhere, data):
 
 
 # ------------------------------------------------------------------------------------------------------------------ stages
-
-def nothing_left(gate, batch):
-    """No row, table, chunk or partition of a failed batch that could be taken for data."""
-    number = gate.sql("SELECT no FROM tidegate.sqlite_batch WHERE id = %s", batch)[0][0]
-    left = gate.sql("SELECT (SELECT count(*) FROM tidegate.sqlite_row WHERE batch_no = %s), (SELECT count(*) FROM tidegate.sqlite_table WHERE batch_no = %s), "
-                    "(SELECT count(*) FROM tidegate.sqlite_chunk WHERE batch_no = %s), (SELECT count(*) FROM tidegate.dataset WHERE batch_id = %s)", *[number] * 3, batch)[0]
-    assert left == (0, 0, 0, 0), f"expected nothing to be left of a failed batch, got rows, tables, chunks, datasets {left}"
-
 
 @pytest.mark.parametrize("code", CLASSES)
 def test_the_parser_fails(elsewhere, batch, code):

@@ -8,9 +8,8 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from urllib.parse import quote
 
-from phone import BATCHES, Phone
+from phone import Phone
 from sqlite_files import quoted
 
 QUEUE, CALLBACK = "/api/import/queue", "/api/import/callback"
@@ -117,18 +116,3 @@ class Parser:
         state = self.phone.wait(batch)
         assert state["status"] == "completed", f"expected a completed batch, got {state}"
         return state
-
-
-def mirror_of(phone, state):
-    """What stands in the mirror of a batch, by table: names of columns, and rows with their keys, classes and cells."""
-    found = {}
-    for table in state["progress"]["tables"]:
-        items, page = phone.pages(raw(state["batchId"], table["name"]))
-        assert page["rows"] == len(items) == table["rows"], f"expected {table['rows']} rows of {table['name']}, got {len(items)} of {page['rows']}"
-        assert [item["row"] for item in items] == list(range(1, len(items) + 1))
-        found[table["name"]] = [column["name"] for column in page["columns"]], [(item["key"], item["classes"], item["cells"]) for item in items]
-    return found
-
-
-def raw(batch, table):
-    return f"{BATCHES}/{batch}/raw/{quote(table, safe='')}"
