@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 1024 };
+enum { MESSAGE_MAX = 1024, TIMESTAMP_MAX = 20, NEWLINES = 4 };
 
 static bool nonce_is_one(const char *nonce)
 {
@@ -44,9 +44,9 @@ static bool signed_with(const char *secret, const struct parser_call *call)
 enum err parser_verify(const char *current, const char *next, const struct parser_call *call, int64_t now)
 {
 	int64_t at = 0;
-	size_t fixed = strlen(call->method) + SHA256_HEX_SIZE + PARSER_NONCE_MAX + 32;
-	if (!call->timestamp || parse_i64(call->timestamp, 0, INT64_MAX, &at) || !nonce_is_one(call->nonce) || !signature_is_one(call->signature) ||
-	    call->path.n + fixed > MESSAGE_MAX)
+	size_t fixed = strlen(call->method) + TIMESTAMP_MAX + PARSER_NONCE_MAX + SHA256_HEX_SIZE + NEWLINES;
+	if (!call->timestamp || strlen(call->timestamp) > TIMESTAMP_MAX || parse_i64(call->timestamp, 0, INT64_MAX, &at) || !nonce_is_one(call->nonce) ||
+	    !signature_is_one(call->signature) || call->path.n + fixed > MESSAGE_MAX)
 		return ERR_INVALID;
 	if (at < now - PARSER_SKEW_S || at > now + PARSER_SKEW_S)
 		return ERR_TIMEOUT;

@@ -8,6 +8,8 @@
 #include "fcgi/upload.h"
 #include "handlers/import/handlers.h"
 
+enum { TAKEN_BY_SQLITE = 1 }; /* column of the statement upload_taken */
+
 struct creation {
 	struct upload_claim upload;
 	const char *file_name, *target;
@@ -58,6 +60,10 @@ enum err import_create(struct request *request, struct response *response)
 	if (!catalog_target(&request->gate->catalog, creation.target))
 		return refuse_field(response, PROBLEM_UNKNOWN_TARGET, "target", "not an import target");
 	enum err err = upload_check(request, response, &creation.upload, &hash);
+	if (!err && !response->is_problem)
+		err = pg_query(pg, request->arena, STMT_UPLOAD_TAKEN, PG_VALUES(creation.upload.object_key), &rows);
+	if (!err && !response->is_problem && pg_bool(&rows, 0, TAKEN_BY_SQLITE))
+		return refuse(response, PROBLEM_UPLOAD_ALREADY_IMPORTED);
 	if (!err && !response->is_problem && hash && !creation.allow_duplicate)
 		err = check_duplicate(request, response, hash);
 	if (err || response->is_problem)

@@ -48,7 +48,7 @@ enum err sqlite_retry(struct request *request, struct response *response)
 		return refuse(response, PROBLEM_WRONG_STATE);
 	const char *no = pg_text(&batch, 0, LOCKED_NO);
 	err = pg_query(pg, request->arena, STMT_UPLOAD_TAKEN, PG_VALUES(pg_text(&batch, 0, LOCKED_OBJECT)), &taken);
-	if (!err && pg_bool(&taken, 0, 1))
+	if (!err && (pg_bool(&taken, 0, 0) || pg_bool(&taken, 0, 1)))
 		return refuse(response, PROBLEM_BATCH_CONFLICT);
 	if (!err)
 		err = pg_query(pg, request->arena, STMT_SQLITE_MOVE, PG_VALUES(no, "queued"), NULL);

@@ -53,6 +53,19 @@ static bool read_body(struct request *request, struct response *response, struct
 	return true;
 }
 
+/* Columns of the statement sqlite_same. */
+enum { SAME_ID, SAME_STATUS, SAME_OBJECT, SAME_PROFILE, SAME_OFFSET, SAME_PARSER, SAME_NO, SAME_KEYED, SAME_NAME, SAME_SIZE };
+
+/* Under the same key all of the request has to be the same; for the same file what decides on its import. */
+static bool is_same(const struct pg_rows *rows, const struct sqlite_creation *creation)
+{
+	if (pg_bool(rows, 0, SAME_KEYED) && (!text_equal(pg_text(rows, 0, SAME_NAME), creation->file_name) || pg_i64(rows, 0, SAME_SIZE) != creation->file_size))
+		return false;
+	return text_equal(pg_text(rows, 0, SAME_OBJECT), creation->object_key) && text_equal(pg_text(rows, 0, SAME_PROFILE), creation->profile) &&
+	       text_equal(pg_text(rows, 0, SAME_OFFSET), creation->timezone_offset) && text_equal(pg_text(rows, 0, SAME_PARSER), creation->parser) &&
+	       (!creation->id || text_equal(pg_text(rows, 0, SAME_ID), creation->id));
+}
+
 /* The batch that stands in the way, if it is what is asked for. */
 static enum err find_same(struct request *request, struct response *response, const struct sqlite_creation *creation, struct sqlite_created *ret)
 {
@@ -60,12 +73,9 @@ static enum err find_same(struct request *request, struct response *response, co
 	enum err err = pg_query(&request->gate->pg, request->arena, STMT_SQLITE_SAME, PG_VALUES(creation->idempotency_key, creation->object_key), &rows);
 	if (err || rows.count == 0)
 		return err;
-	bool same = text_equal(pg_text(&rows, 0, 2), creation->object_key) && text_equal(pg_text(&rows, 0, 3), creation->profile) &&
-	            text_equal(pg_text(&rows, 0, 4), creation->timezone_offset) && text_equal(pg_text(&rows, 0, 5), creation->parser) &&
-	            (!creation->id || text_equal(pg_text(&rows, 0, 0), creation->id));
-	if (!same)
-		return refuse(response, creation->idempotency_key ? PROBLEM_IDEMPOTENCY_MISMATCH : PROBLEM_BATCH_CONFLICT);
-	*ret = (struct sqlite_created){pg_text(&rows, 0, 0), pg_text(&rows, 0, 1), true};
+	if (!is_same(&rows, creation))
+		return refuse(response, pg_bool(&rows, 0, SAME_KEYED) ? PROBLEM_IDEMPOTENCY_MISMATCH : PROBLEM_BATCH_CONFLICT);
+	*ret = (struct sqlite_created){pg_text(&rows, 0, SAME_ID), pg_text(&rows, 0, SAME_STATUS), true};
 	return OK;
 }
 

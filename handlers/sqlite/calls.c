@@ -154,7 +154,7 @@ static bool read_callback(struct request *request, struct response *response, st
 		refuse_field(response, PROBLEM_INVALID_FIELD, "stage", "either a stage or a snapshot");
 		return false;
 	}
-	if (ret->snapshot && !ret->version) {
+	if (ret->snapshot && (!ret->version || !*ret->version)) {
 		refuse_field(response, PROBLEM_INVALID_FIELD, "parserVersion", "1 to 100 characters");
 		return false;
 	}

@@ -29,11 +29,12 @@ static bool decode(struct arena *arena, const char *text, struct str *ret)
 	return true;
 }
 
+/* Infinity is what says so, not what is too large for a double. */
 static bool read_real(const char *text, double *ret)
 {
 	char *end = NULL;
 	*ret = strtod(text, &end);
-	return *text && !strchr(" \t\n\r", *text) && !*end && !isnan(*ret);
+	return *text && (*text == '-' || *text == '.' || *text > ' ') && !*end && !isnan(*ret) && (!isinf(*ret) || strpbrk(text, "iI"));
 }
 
 /* {"integer": "9007199254740993"} and the like. */
@@ -203,7 +204,8 @@ static enum err note_table(struct snapshot *snapshot, const json_t *table)
 	if (!part->name || !part->columns)
 		return ERR_TOO_LARGE;
 	part->rows += (int64_t)json_array_size(json_object_get(table, "rows"));
-	return text_equal(part->columns, columns) ? OK : job_refuse(mirror->job, "parser_inconsistent");
+	bool same = text_equal(part->columns, columns) && part->keyed == (json_object_get(table, "rowIds") != NULL);
+	return same ? OK : job_refuse(mirror->job, "parser_inconsistent");
 }
 
 /* Second time: their rows. */
@@ -226,6 +228,8 @@ static enum err mirror_part(struct snapshot *snapshot, const json_t *table)
 			return err;
 		const struct value_row row = {(uint64_t)++part->at, json_integer_value(json_array_get(ids, r)), values};
 		err = mirror_row(mirror, &row, (uint32_t)json_array_size(cells));
+		if (!err && mirror->total > mirror->worker->config->sqlite_max_rows)
+			err = job_refuse(mirror->job, "too_many_rows");
 	}
 	return err ? err : mirror_table_end(mirror, 0);
 }

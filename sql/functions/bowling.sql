@@ -44,6 +44,12 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT nullif(btrim(p_text, E' \t\r\n'), '');
 $$;
 
+-- What makes names one, whatever their case. An index takes no more than some 2 600 bytes.
+CREATE OR REPLACE FUNCTION tidegate.bowling_key(p_name text)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN octet_length(p_name) <= 800 THEN lower(p_name) ELSE left(lower(p_name), 200) || ' ' || md5(lower(p_name)) END;
+$$;
+
 -- How a ball is written: X, /, - or its pins.
 CREATE OR REPLACE FUNCTION tidegate.bowling_mark(p_pins int)
 RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -55,17 +61,17 @@ CREATE OR REPLACE FUNCTION tidegate.bowling_places(p_space text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
 	INSERT INTO bowling.house (space, name, name_key, location)
-	SELECT DISTINCT ON (lower(name)) p_space, name, lower(name), tidegate.bowling_text(location)
-	FROM (SELECT tidegate.bowling_text(name) AS name, location, row_no FROM src_house) h WHERE name IS NOT NULL ORDER BY lower(name), row_no
+	SELECT DISTINCT ON (tidegate.bowling_key(name)) p_space, name, tidegate.bowling_key(name), tidegate.bowling_text(location)
+	FROM (SELECT tidegate.bowling_text(name) AS name, location, row_no FROM src_house) h WHERE name IS NOT NULL ORDER BY tidegate.bowling_key(name), row_no
 	ON CONFLICT (space, name_key) DO NOTHING;
 	INSERT INTO bowling.pattern (space, name, name_key, length)
-	SELECT DISTINCT ON (lower(name)) p_space, name, lower(name), CASE WHEN length BETWEEN 1 AND 200 THEN length END
-	FROM (SELECT tidegate.bowling_text(name) AS name, length, row_no FROM src_pattern) h WHERE name IS NOT NULL ORDER BY lower(name), row_no
+	SELECT DISTINCT ON (tidegate.bowling_key(name)) p_space, name, tidegate.bowling_key(name), CASE WHEN length BETWEEN 1 AND 200 THEN length END
+	FROM (SELECT tidegate.bowling_text(name) AS name, length, row_no FROM src_pattern) h WHERE name IS NOT NULL ORDER BY tidegate.bowling_key(name), row_no
 	ON CONFLICT (space, name_key) DO NOTHING;
 	CREATE TEMP TABLE ref_house ON COMMIT DROP AS SELECT s.id AS source_id, h.id FROM src_house s
-		JOIN bowling.house h ON h.space = p_space AND h.name_key = lower(tidegate.bowling_text(s.name));
+		JOIN bowling.house h ON h.space = p_space AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
 	CREATE TEMP TABLE ref_pattern ON COMMIT DROP AS SELECT s.id AS source_id, h.id FROM src_pattern s
-		JOIN bowling.pattern h ON h.space = p_space AND h.name_key = lower(tidegate.bowling_text(s.name));
+		JOIN bowling.pattern h ON h.space = p_space AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
 END $$;
 
 -- Balls of one name are one ball of the dataset.
@@ -73,11 +79,11 @@ CREATE OR REPLACE FUNCTION tidegate.bowling_balls(p_space text, p_batch uuid)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
 	CREATE TEMP TABLE ref_ball ON COMMIT DROP AS
-	SELECT id AS source_id, name, row_no, first_value(id) OVER (PARTITION BY lower(name) ORDER BY row_no) AS first_id,
-	       tidegate.dataset_uuid(p_batch, 'ball', first_value(id) OVER (PARTITION BY lower(name) ORDER BY row_no)) AS id
+	SELECT id AS source_id, name, row_no, first_value(id) OVER (PARTITION BY tidegate.bowling_key(name) ORDER BY row_no) AS first_id,
+	       tidegate.dataset_uuid(p_batch, 'ball', first_value(id) OVER (PARTITION BY tidegate.bowling_key(name) ORDER BY row_no)) AS id
 	FROM (SELECT id, tidegate.bowling_text(name) AS name, row_no FROM src_ball) b WHERE name IS NOT NULL;
 	INSERT INTO bowling.ball (id, space, dataset_id, source_id, name, name_key, brand, coverstock, sort_order)
-	SELECT r.id, p_space, p_batch, s.id, r.name, lower(r.name), tidegate.bowling_text(s.brand), tidegate.bowling_text(s.coverstock), s.sort_order
+	SELECT r.id, p_space, p_batch, s.id, r.name, tidegate.bowling_key(r.name), tidegate.bowling_text(s.brand), tidegate.bowling_text(s.coverstock), s.sort_order
 	FROM ref_ball r JOIN src_ball s ON s.id = r.source_id WHERE r.source_id = r.first_id;
 END $$;
 

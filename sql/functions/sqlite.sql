@@ -76,11 +76,30 @@ BEGIN
 	UPDATE tidegate.sqlite_batch SET counts = '{}', warnings = '[]', parser_version = NULL WHERE no = p_no;
 END $$;
 
+-- No row of a batch is left. To drop a partition locks all of them, and waits for whoever writes into any: a worker writes on two
+-- connections at a time, so its second one would wait behind us while we wait for its first. What cannot be dropped at once is emptied,
+-- which locks that partition alone, and goes with the batch (sqlite_forget).
+CREATE OR REPLACE FUNCTION tidegate.sqlite_empty(p_no bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	part text := 'sqlite_row_' || p_no;
+	timeout text := current_setting('lock_timeout');
+BEGIN
+	BEGIN
+		PERFORM set_config('lock_timeout', '100', true);
+		EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', part);
+		PERFORM set_config('lock_timeout', timeout, true);
+	EXCEPTION WHEN lock_not_available THEN -- takes the setting back, too
+		EXECUTE format('TRUNCATE tidegate.%I', part);
+		EXECUTE format('DROP INDEX IF EXISTS tidegate.%I', part || '_rows');
+	END;
+END $$;
+
 -- The mirror alone begins anew: what a parser elsewhere has sent stays.
 CREATE OR REPLACE FUNCTION tidegate.sqlite_remirror(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'sqlite_row_' || p_no);
+	PERFORM tidegate.sqlite_empty(p_no);
 	DELETE FROM tidegate.sqlite_table WHERE batch_no = p_no;
 	UPDATE tidegate.sqlite_batch SET table_at = 0, row_at = 0, mirrored = false, rows_total = 0, rows_done = 0, format = '{}' WHERE no = p_no;
 END $$;
@@ -111,7 +130,7 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tid
 DECLARE
 	part text := 'sqlite_row_' || p_no;
 BEGIN
-	IF to_regclass('tidegate.' || quote_ident(part)) IS NOT NULL THEN
+	IF EXISTS (SELECT FROM tidegate.sqlite_table WHERE batch_no = p_no) THEN
 		RETURN;
 	END IF;
 	INSERT INTO tidegate.sqlite_table (batch_no, table_no, name, key, columns, rows_expected)
@@ -124,6 +143,9 @@ BEGIN
 	SET format = p_meta - '{tables,plist}'::text[],
 	    rows_total = (SELECT coalesce(sum(rows_expected), 0) FROM tidegate.sqlite_table WHERE batch_no = p_no)
 	WHERE no = p_no;
+	IF to_regclass('tidegate.' || quote_ident(part)) IS NOT NULL THEN
+		RETURN; -- emptied
+	END IF;
 	EXECUTE format('CREATE TABLE tidegate.%I (LIKE tidegate.sqlite_row INCLUDING DEFAULTS) WITH (autovacuum_enabled = false)', part);
 	EXECUTE format('ALTER TABLE tidegate.sqlite_row ATTACH PARTITION tidegate.%I FOR VALUES IN (%s)', part, p_no);
 END $$;
@@ -156,7 +178,7 @@ BEGIN
 	IF NOT good OR p_rows <> (SELECT coalesce(sum(rows), 0) FROM tidegate.sqlite_table WHERE batch_no = p_no) THEN
 		RETURN false;
 	END IF;
-	EXECUTE format('CREATE INDEX ON tidegate.%I (table_no, row_no)', part);
+	EXECUTE format('CREATE INDEX %I ON tidegate.%I (table_no, row_no)', part || '_rows', part);
 	EXECUTE format('ANALYZE tidegate.%I (table_no, row_no)', part);
 	UPDATE tidegate.sqlite_table SET done = true WHERE batch_no = p_no;
 	UPDATE tidegate.sqlite_batch SET mirrored = true, rows_total = p_rows, rows_done = p_rows WHERE no = p_no;
@@ -171,7 +193,7 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS
 DECLARE
 	b tidegate.sqlite_batch;
 BEGIN
-	DELETE FROM tidegate.sqlite_chunk WHERE batch_no = p_no;
+	UPDATE tidegate.sqlite_chunk SET body = '' WHERE batch_no = p_no; -- the parser may not have heard that its last chunk came
 	UPDATE tidegate.sqlite_batch x SET counts = r.counts, warnings = r.warnings FROM src_result r WHERE x.no = p_no;
 	SELECT * INTO b FROM tidegate.sqlite_batch WHERE no = p_no;
 	PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
@@ -208,6 +230,7 @@ BEGIN
 		WHERE c.table_schema = b.profile AND c.column_name = 'dataset_id' AND t.table_type = 'BASE TABLE' LOOP
 		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, t.table_name) USING b.id;
 	END LOOP;
+	PERFORM set_config('lock_timeout', '1000', true); -- what a worker waits for us at most; another run comes
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'sqlite_row_' || p_no);
 	DELETE FROM tidegate.sqlite_chunk WHERE batch_no = p_no;
 	UPDATE tidegate.dataset SET previous_id = NULL WHERE previous_id = b.id;
@@ -238,7 +261,8 @@ END $$;
 CREATE OR REPLACE FUNCTION tidegate.sqlite_data_known(p_app text, p_table text)
 RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	RETURN tidegate.sqlite_profile(p_app) IS NOT NULL AND to_regclass(format('%I.%I', p_app, p_table)) IS NOT NULL;
+	RETURN tidegate.sqlite_profile(p_app) IS NOT NULL AND EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = p_app AND c.relname = p_table AND c.relkind = 'r');
 END $$;
 
 -- Refined rows of a batch by id, after one, without what is the same in all of them. Row-level security applies.
@@ -320,7 +344,7 @@ RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, tidegate, pg_temp AS $
 		WHERE parser = 'external' AND status IN ('queued', 'parsing', 'importing') AND queue_job IS NULL AND heard_at < now() - p_after FOR UPDATE SKIP LOCKED) silent;
 $$;
 
-REVOKE ALL ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.sqlite_fail, tidegate.sqlite_fail_job, tidegate.sqlite_reset, tidegate.sqlite_remirror, tidegate.sqlite_begin,
+REVOKE ALL ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.sqlite_fail, tidegate.sqlite_fail_job, tidegate.sqlite_reset, tidegate.sqlite_empty, tidegate.sqlite_remirror, tidegate.sqlite_begin,
 	tidegate.sqlite_owner, tidegate.sqlite_raw, tidegate.sqlite_data, tidegate.sqlite_data_known, tidegate.sqlite_tables, tidegate.sqlite_checkpoint, tidegate.sqlite_mirrored, tidegate.sqlite_complete, tidegate.dataset_switch, tidegate.sqlite_forget,
 	tidegate.sqlite_call_enter, tidegate.sqlite_chunk_put, tidegate.sqlite_silent FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.dataset_switch, tidegate.sqlite_call_enter, tidegate.sqlite_chunk_put,

@@ -8,7 +8,7 @@ ON CONFLICT DO NOTHING RETURNING no;
 
 -- name: sqlite_same
 -- The batch of an idempotency key, or else the live one of a file, with what it was asked for.
-SELECT id, status, object_key, profile, timezone_offset, parser, no FROM tidegate.sqlite_batch
+SELECT id, status, object_key, profile, timezone_offset, parser, no, coalesce(idempotency_key = $1, false), file_name, file_size FROM tidegate.sqlite_batch
 WHERE idempotency_key = $1 OR (object_key = $2 AND status <> 'failed') ORDER BY idempotency_key = $1 DESC NULLS LAST LIMIT 1;
 
 -- name: sqlite_queue

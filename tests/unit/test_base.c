@@ -7,6 +7,10 @@
 #include "core/base/text.h"
 #include "tests/unit/tap.h"
 
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
 static int cleanups_run;
 static void count_cleanup(void *what) { cleanups_run = cleanups_run * 10 + *(int *)what; }
 
@@ -224,11 +228,71 @@ static void test_times(void)
 		ok(clock_parse_http_date(bad_dates[i], &value) == ERR_INVALID && value == 7, "no HTTP date: %s", bad_dates[i]);
 }
 
+/* Every double comes back from its text bit for bit, and the text says that it is no integer. */
+static bool real_returns(double value)
+{
+	char text[REAL_TEXT_SIZE], *end = NULL;
+	size_t n = real_text(value, text);
+	double back = strtod(text, &end);
+	bool pass = n < sizeof(text) && n == strlen(text) && *end == '\0' && memcmp(&back, &value, sizeof(value)) == 0 && strpbrk(text, ".ein");
+	if (!pass)
+		printf("# %a became %s\n", value, text);
+	return pass;
+}
+
+static double of_bits(uint64_t bits)
+{
+	double value;
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static void test_reals(void)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} cases[] = {
+	    {0.0, "0.0"}, {-0.0, "-0.0"}, {5.0, "5.0"}, {-5.0, "-5.0"}, {0.1, "0.1"}, {0.5, "0.5"}, {-2.5, "-2.5"}, {1e15, "1000000000000000.0"}, {1e300, "1e+300"},
+	    {-1e300, "-1e+300"}, {1.0 / 3, "0.33333333333333331"}, {123456.789, "123456.789"}, {1000000.0, "1000000.0"}, {9.5, "9.5"}, {99.5, "99.5"},
+	    {1e-7, "0.0000001"}, {INFINITY, "Infinity"}, {-INFINITY, "-Infinity"}, {1e22, "1e+22"}, {DBL_MIN, "2.2250738585072014e-308"},
+	    {DBL_TRUE_MIN, "4.94065645841247e-324"}, {DBL_MAX, "1.7976931348623157e+308"},
+	};
+	char text[REAL_TEXT_SIZE];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t n = real_text(cases[i].value, text);
+		is_text(text, cases[i].text, cases[i].text);
+		is_i64((int64_t)n, (int64_t)strlen(cases[i].text), "its length");
+	}
+	bool all = true;
+	/* Both sides of every power of ten and of two, where the number of digits and the spacing of doubles change. */
+	for (int power = -323; power <= 308; power++) {
+		double at = pow(10, power);
+		all = real_returns(at) && real_returns(nextafter(at, 0)) && real_returns(nextafter(at, INFINITY)) && real_returns(-at) && all;
+	}
+	ok(all, "powers of ten and their neighbours come back");
+	all = true;
+	for (int power = -1074; power <= 1023; power++) {
+		double at = ldexp(1, power);
+		all = real_returns(at) && real_returns(nextafter(at, 0)) && real_returns(nextafter(at, INFINITY)) && all;
+	}
+	ok(all, "powers of two and their neighbours come back");
+	all = true;
+	uint64_t state = 88172645463325252u;
+	for (int i = 0; i < 400000; i++) {
+		state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+		double any = of_bits(state), everyday = ldexp((double)(state >> 11), -(int)(state % 83)), money = (double)(state % 100000000000) / 100;
+		all = (any != any || isinf(any) || real_returns(any)) && real_returns(everyday) && real_returns(money) && all;
+	}
+	ok(all, "a million others come back");
+}
+
 int main(void)
 {
 	test_arena();
 	test_buf();
 	test_numbers();
+	test_reals();
 	test_utf8();
 	test_percent();
 	test_clock();
