@@ -5,6 +5,7 @@
 #include "core/jobs/jobs.h"
 #include "core/store/store.h"
 #include "handlers/import/handlers.h"
+#include "handlers/sync/handlers.h"
 #include "handlers/system/handlers.h"
 #include "handlers/webhooks/handlers.h"
 
@@ -45,10 +46,15 @@ int command_work(struct command *command)
 	count += import_job_kind_count;
 	memcpy(kinds + count, webhook_job_kinds, webhook_job_kind_count * sizeof(kinds[0]));
 	count += webhook_job_kind_count;
+	memcpy(kinds + count, sync_job_kinds, sync_job_kind_count * sizeof(kinds[0]));
+	count += sync_job_kind_count;
 	memcpy(schedules, system_schedules, system_schedule_count * sizeof(schedules[0]));
 	memcpy(schedules + system_schedule_count, import_schedules, import_schedule_count * sizeof(schedules[0]));
 	memcpy(schedules + system_schedule_count + import_schedule_count, webhook_schedules, webhook_schedule_count * sizeof(schedules[0]));
-	struct job_tables tables = {kinds, count, schedules, system_schedule_count + import_schedule_count + webhook_schedule_count, fit};
+	size_t schedule_count = system_schedule_count + import_schedule_count + webhook_schedule_count;
+	memcpy(schedules + schedule_count, sync_schedules, sync_schedule_count * sizeof(schedules[0]));
+	schedule_count += sync_schedule_count;
+	struct job_tables tables = {kinds, count, schedules, schedule_count, fit};
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

@@ -9,6 +9,13 @@ CREATE OR REPLACE FUNCTION tidegate.sync_catalogue_lock(p_app text) RETURNS bigi
 	SELECT hashtextextended('tidegate.sync_catalogue.' || p_app, 0)
 $$;
 
+-- A scope's clock is made when the scope is first heard of. Its floor is its beginning: whoever claims to have synced before that has
+-- synced with a database that is no more.
+CREATE OR REPLACE FUNCTION tidegate.sync_make(p_app text, p_scope text, p_catalogue bigint) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO tidegate.sync_scope (app, scope, version, floor)
+	SELECT p_app, p_scope, n, n FROM GREATEST(tidegate.sync_now(), p_catalogue + 1) AS n ON CONFLICT DO NOTHING
+$$;
+
 -- Begins a push: waits for the scope, gives it its next version. prior: the version before. A request that was answered before gives
 -- what was said then (result, and the digest it was made with) and takes no new version.
 CREATE OR REPLACE FUNCTION tidegate.sync_enter(p_app text, p_scope text, p_catalogue boolean, p_device text, p_request text)
@@ -28,7 +35,7 @@ BEGIN
 	LOOP
 		SELECT s.version, s.floor INTO v_prior, v_floor FROM tidegate.sync_scope s WHERE s.app = p_app AND s.scope = p_scope FOR UPDATE;
 		EXIT WHEN FOUND;
-		INSERT INTO tidegate.sync_scope (app, scope, version) VALUES (p_app, p_scope, GREATEST(tidegate.sync_now(), v_catalogue + 1)) ON CONFLICT DO NOTHING;
+		PERFORM tidegate.sync_make(p_app, p_scope, v_catalogue);
 	END LOOP;
 	IF p_request IS NOT NULL THEN
 		RETURN QUERY SELECT v_prior, v_prior, v_floor, v_catalogue, r.digest, r.result FROM tidegate.sync_request r
@@ -57,7 +64,7 @@ BEGIN
 	LOOP
 		RETURN QUERY SELECT s.version, s.floor, v_catalogue FROM tidegate.sync_scope s WHERE s.app = p_app AND s.scope = p_scope;
 		EXIT WHEN FOUND;
-		INSERT INTO tidegate.sync_scope (app, scope, version) VALUES (p_app, p_scope, GREATEST(tidegate.sync_now(), v_catalogue + 1)) ON CONFLICT DO NOTHING;
+		PERFORM tidegate.sync_make(p_app, p_scope, v_catalogue);
 	END LOOP;
 END $$;
 

@@ -16,3 +16,20 @@ INSERT INTO tidegate.sync_request (app, scope, device_id, request_id, digest, ve
 SELECT table_name, row_id, row_key, server_seq FROM tidegate.sync_revoked
 WHERE app = $1 AND scope = $2 AND server_seq > $3::bigint AND server_seq <= $4::bigint AND (server_seq, table_name, row_id) > ($5::bigint, $6, $7)
 ORDER BY server_seq, table_name, row_id LIMIT $8::bigint;
+
+-- name: sync_scopes
+-- Primary key. Scopes of an app behind $2.
+SELECT scope FROM tidegate.sync_scope WHERE app = $1 AND scope > $2 ORDER BY scope LIMIT $3::bigint;
+
+-- name: sync_scope_lock
+SELECT 1 FROM tidegate.sync_scope WHERE app = $1 AND scope = $2 FOR UPDATE;
+
+-- name: sync_scope_floor
+UPDATE tidegate.sync_scope SET floor = GREATEST(floor, $3::bigint) WHERE app = $1 AND scope = $2;
+
+-- name: sync_forget
+-- Relies on sync_request_at_idx. What a client that was away for so long would be told of revoked rows is in its resync.
+WITH requests AS (DELETE FROM tidegate.sync_request WHERE at < now() - $1::int * interval '1 day'),
+	revoked AS (DELETE FROM tidegate.sync_revoked WHERE server_seq <= $2::bigint RETURNING app, scope, server_seq)
+UPDATE tidegate.sync_scope s SET floor = GREATEST(s.floor, r.seq)
+FROM (SELECT app, scope, max(server_seq) AS seq FROM revoked GROUP BY app, scope) AS r WHERE s.app = r.app AND s.scope = r.scope;
