@@ -101,3 +101,78 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION tidegate.sync_catalogue_stamp FROM PUBLIC;
+
+-- The next version of a scope, outside a push.
+CREATE OR REPLACE FUNCTION tidegate.sync_next(p_app text, p_scope text) RETURNS bigint LANGUAGE sql AS $$
+	INSERT INTO tidegate.sync_scope AS s (app, scope, version, floor)
+	SELECT p_app, p_scope, n, n FROM GREATEST(tidegate.sync_now(), (SELECT coalesce(max(c.version), 0) + 1 FROM tidegate.sync_catalogue c WHERE c.app = p_app)) AS n
+	ON CONFLICT (app, scope) DO UPDATE SET version = GREATEST(s.version + 1, excluded.version) RETURNING s.version
+$$;
+
+-- Condition on the row t of a synced table: its key is that of the jsonb $2, its scope $1. / Its key as jsonb, and as it travels.
+CREATE OR REPLACE FUNCTION tidegate.sync_key_parts(p_table regclass, OUT condition text, OUT names text, OUT columns int) LANGUAGE sql STABLE AS $$
+	SELECT string_agg(format('t.%1$I = ($2->>%1$L)::%2$s', a.attname, format_type(a.atttypid, a.atttypmod)), ' AND ' ORDER BY k.n),
+		string_agg(format('t.%I', a.attname), ', ' ORDER BY k.n), count(*)::int
+	FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, n), pg_attribute a
+	WHERE i.indisprimary AND i.indrelid = p_table AND a.attrelid = p_table AND a.attnum = k.attnum AND a.attname <> 'sync_scope'
+$$;
+
+-- Gives a row with everything that refers to it, directly or not, to another scope: the clients of the old one are sent deletes, those of the new
+-- one the rows. p_key: the key as an object. Fails at the commit when a moved row refers to one that stays. Returns how many rows went.
+CREATE OR REPLACE FUNCTION tidegate.sync_move(p_app text, p_table text, p_key jsonb, p_from text, p_to text) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	v_from bigint;
+	v_to bigint;
+	v_items jsonb[] := ARRAY[jsonb_build_object('table', p_table, 'key', p_key)];
+	v_at int := 1;
+	v_table regclass;
+	v_key record;
+	v_child record;
+	v_found jsonb[];
+	v_id text;
+BEGIN
+	-- In the order of their names, as everybody who takes two.
+	IF p_from < p_to THEN
+		v_from := tidegate.sync_next(p_app, p_from);
+		v_to := tidegate.sync_next(p_app, p_to);
+	ELSE
+		v_to := tidegate.sync_next(p_app, p_to);
+		v_from := tidegate.sync_next(p_app, p_from);
+	END IF;
+	WHILE v_at <= cardinality(v_items) LOOP
+		v_table := format('%I.%I', p_app, v_items[v_at]->>'table')::regclass;
+		SELECT * INTO v_key FROM tidegate.sync_key_parts(v_table);
+		FOR v_child IN
+			SELECT c.conrelid::regclass AS rel, r.relname, p.names,
+				(SELECT string_agg(format('t.%I = parent.%I', f.attname, g.attname), ' AND ') FROM unnest(c.conkey, c.confkey) AS u(a, b)
+					JOIN pg_attribute f ON f.attrelid = c.conrelid AND f.attnum = u.a JOIN pg_attribute g ON g.attrelid = c.confrelid AND g.attnum = u.b) AS joined
+			FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid, LATERAL tidegate.sync_key_parts(c.conrelid::regclass) AS p
+			WHERE c.contype = 'f' AND c.confrelid = v_table AND r.relnamespace = p_app::regnamespace
+		LOOP
+			EXECUTE format('SELECT array_agg(jsonb_build_object(''table'', %L::text, ''key'', (SELECT to_jsonb(k) FROM (SELECT %s) AS k))) '
+				'FROM %s AS t JOIN (SELECT * FROM %s AS t WHERE t.sync_scope = $1 AND %s) AS parent ON %s',
+				v_child.relname, v_child.names, v_child.rel, v_table, v_key.condition, v_child.joined) INTO v_found USING p_from, v_items[v_at]->'key';
+			v_items := v_items || ARRAY(SELECT f FROM unnest(v_found) AS f WHERE NOT f = ANY (v_items));
+		END LOOP;
+		v_at := v_at + 1;
+	END LOOP;
+	FOR v_at IN 1 .. cardinality(v_items) LOOP
+		v_table := format('%I.%I', p_app, v_items[v_at]->>'table')::regclass;
+		SELECT * INTO v_key FROM tidegate.sync_key_parts(v_table);
+		EXECUTE format('UPDATE %s AS t SET sync_scope = $3, server_seq = $4 WHERE t.sync_scope = $1 AND %s RETURNING %s', v_table, v_key.condition,
+			CASE WHEN v_key.columns = 1 THEN v_key.names || '::text' ELSE format('(SELECT row_to_json(k) FROM (SELECT %s) AS k)::text', v_key.names) END)
+			INTO v_id USING p_from, v_items[v_at]->'key', p_to, v_to;
+		IF v_id IS NULL THEN
+			RAISE EXCEPTION 'There is no row % of % in that scope.', v_items[v_at]->'key', v_table USING ERRCODE = 'TG404';
+		END IF;
+		DELETE FROM tidegate.sync_revoked WHERE app = p_app AND scope = p_to AND table_name = v_items[v_at]->>'table' AND row_id = v_id;
+		INSERT INTO tidegate.sync_revoked (app, scope, table_name, row_id, row_key, server_seq)
+			VALUES (p_app, p_from, v_items[v_at]->>'table', v_id, v_items[v_at]->'key', v_from)
+			ON CONFLICT (app, scope, table_name, row_id) DO UPDATE SET server_seq = excluded.server_seq;
+	END LOOP;
+	RETURN cardinality(v_items);
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.sync_move FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.sync_move TO tidegate_worker;
