@@ -155,12 +155,13 @@ static enum rejection read_change(const struct sync_call *call, struct sync_row 
 	const struct sync_table *synced = &call->app->tables[row->table];
 	if (!synced->table->scope)
 		return REJECT_READ_ONLY;
-	if (!time || clock_parse_iso8601(time, &row->modified))
-		return REJECT_INVALID_TIMESTAMP;
 	row->values = arena_array(call->arena, sync_columns(synced->table), sizeof(*row->values));
 	if (!row->values)
 		return REJECT_NONE; /* the arena remembers */
 	enum rejection why = read_key(call, row, synced->table->sync);
+	row->known = !why;
+	if (!why && (!time || clock_parse_iso8601(time, &row->modified)))
+		why = REJECT_INVALID_TIMESTAMP;
 	return why ? why : read_data(call, row, synced);
 }
 

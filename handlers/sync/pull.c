@@ -162,12 +162,18 @@ enum err sync_pull(struct sync_call *call, struct json_writer *w, bool *ret_more
 
 /* ------------------------------------------------------------------------------------------ rows as they are stored */
 
+/* A row that was rejected is sent as it is stored, too, so that the client can undo its change. */
+static bool is_wanted(const struct sync_row *row, unsigned table)
+{
+	return row->table == table && row->known && (row->returned || row->code != REJECT_NONE);
+}
+
 /* Gathers what is to be sent of one table: rows of the push, and those that others were merged into. */
 static size_t gather(const struct sync_call *call, unsigned table, struct sync_row **room, struct sync_row *merged)
 {
 	size_t count = 0, used = 0;
 	for (size_t i = 0; i < call->row_count; i++)
-		if (call->rows[i].table == table && call->rows[i].returned && call->rows[i].code == REJECT_NONE)
+		if (is_wanted(&call->rows[i], table))
 			room[count++] = &call->rows[i];
 	for (size_t i = 0; i < call->merge_count; i++)
 		if (call->merges[i].row->table == table) {

@@ -26,6 +26,7 @@ struct sync_row {
 	const char **values; /* key, then value columns, as texts that PostgreSQL reads; NULL: nothing */
 	const char *mask;    /* '0' for value columns that the client said nothing of; NULL when it named them all */
 	int64_t modified;    /* microseconds since 1970 */
+	bool known;          /* its key is one: the row can be looked up, whatever else is wrong */
 	bool deleted;
 	bool dropped;        /* there is nothing to do: a delete of what cannot exist */
 	bool returned;       /* the client gets this row as it is stored */

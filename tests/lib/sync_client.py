@@ -25,7 +25,7 @@ class Device:
         self.tables = {table["name"]: table for table in self.schema["tables"]}
         self.db = sqlite3.connect(path, isolation_level=None)
         self.rejected, self.merged = [], []
-        self.seen = {}  # the highest serverSeq of each row that an answer showed
+        self.seen = {}  # serverSeq of each row as an answer showed it last: reads never go back
         self.open(skew_us)
 
     def open(self, skew_us=0):
@@ -128,10 +128,10 @@ class Device:
             refused = {(r["table"], r["rowId"]) for r in answer["rejected"]}
             self.rejected += answer["rejected"]
             self.merged += answer["merged"]
-            for change in answer["changes"]:
-                self._apply_one(change)
             for table, row_id in refused:
                 self._drop_refused(table, row_id)
+            for change in answer["changes"]:
+                self._apply_one(change)
             self.db.execute("UPDATE sync_control SET disabled = 0")
             for merge in answer["merged"]:
                 self._repoint(merge)
@@ -150,7 +150,8 @@ class Device:
         at = self.control("clock")
         stamp = self.microseconds(change["lastModifiedAt"])
         self.db.execute("UPDATE sync_control SET clock = ?", (max(at, stamp),))
-        self.seen[table, row_id] = max(self.seen.get((table, row_id), 0), change["serverSeq"])
+        assert change["serverSeq"] >= self.seen.get((table, row_id), 0), f"{table} {row_id} went back in time: {change}, seen {self.seen[table, row_id]}"
+        self.seen[table, row_id] = change["serverSeq"]
         if self._is_pending(table, row_id):
             return
         key = self.key_of(table, row_id)
@@ -165,7 +166,7 @@ class Device:
         self.db.execute(f'INSERT OR REPLACE INTO "{table}" ({quoted}) VALUES ({", ".join("?" * len(names))})', [*data.values(), stamp])
 
     def _drop_refused(self, table, row_id):
-        """This client gives up a row that the server will not take, unless it has been changed since."""
+        """This client gives up a change that the server will not take, unless it has been changed since: what is stored, if anything, is in the answer."""
         if table in self.tables and not self._is_pending(table, row_id):
             where, values = self._where(self.key_of(table, row_id))
             self.db.execute(f'DELETE FROM "{table}" WHERE {where}', values)
