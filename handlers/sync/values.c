@@ -12,7 +12,7 @@
 
 #define SAFE_INTEGER ((int64_t)1 << 53) /* JavaScript's numbers are exact below it */
 
-enum { YEAR_US_DIGITS = 26 };
+#define DAY_US INT64_C(86400000000)
 
 static enum rejection text_value(const struct schema_column *column, const json_t *value, const char **ret)
 {
@@ -149,9 +149,11 @@ static enum rejection time_value(struct arena *arena, const json_t *value, const
 	int64_t us = 0;
 	if (!text || strlen(text) != json_string_length(value) || clock_parse_iso8601(text, &us))
 		return REJECT_INVALID_VALUE;
-	*ret = sync_time(arena, us);
 	/* An offset can lead out of the years that ISO 8601 has. */
-	return *ret && strlen(*ret) > YEAR_US_DIGITS + 1 ? REJECT_INVALID_VALUE : REJECT_NONE;
+	if (us < clock_days(1, 1, 1) * DAY_US || us >= clock_days(10000, 1, 1) * DAY_US)
+		return REJECT_INVALID_VALUE;
+	*ret = sync_time(arena, us);
+	return REJECT_NONE;
 }
 
 /* A text is JSON already, as SQLite keeps it; anything else becomes it. */
