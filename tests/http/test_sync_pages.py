@@ -162,7 +162,9 @@ def add_genre(gate, name):
     return genre
 
 
-def test_a_catalogue_reaches_everybody_with_edits_and_deletes(gate, user):
+def test_a_catalogue_reaches_everybody_with_edits_and_deletes(own_instance):
+    gate = own_instance()  # everybody on it gets what is in a catalogue
+    user = User(gate)
     genre = add_genre(gate, "Irish")
     first = user.sync()
     assert [c["data"]["name"] for c in first["changes"] if c["rowId"] == genre] == ["Irish"]
@@ -177,8 +179,10 @@ def test_a_catalogue_reaches_everybody_with_edits_and_deletes(gate, user):
     assert [(c["rowId"], c["deleted"]) for c in third["changes"] if c["table"] == "genre" and c["rowId"] == genre] == [(genre, True)]
 
 
-def test_a_change_of_a_catalogue_is_never_missed_by_a_sync_that_runs_meanwhile(gate, user):
+def test_a_change_of_a_catalogue_is_never_missed_by_a_sync_that_runs_meanwhile(own_instance):
     """The change has its number before it is committed; a sync that came in between waits for it."""
+    gate = own_instance()
+    user = User(gate)
     seen = user.sync()["timestamp"]
     with psycopg.connect(gate._conninfo("tidegate")) as connection:
         genre = unique("slow")
