@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { FAMILY_MAX = 64 << 20 };
+
 /* One reference of one row. */
 struct link {
 	struct sync_row *row;
@@ -18,6 +20,7 @@ struct link {
 
 struct family {
 	struct sync_call *call;
+	struct arena arena; /* for as long as this takes: a push may come here several times */
 	struct link *links;
 	size_t count;
 	struct sync_row **slots; /* rows by table and key, open addressing */
@@ -72,7 +75,7 @@ static enum err index_rows(struct family *family)
 	family->slot_count = 16;
 	while (family->slot_count < call->row_count * 2)
 		family->slot_count *= 2;
-	family->slots = arena_array(call->arena, family->slot_count, sizeof(struct sync_row *));
+	family->slots = arena_array(&family->arena, family->slot_count, sizeof(struct sync_row *));
 	if (!family->slots)
 		return ERR_TOO_LARGE;
 	for (size_t i = 0; i < call->row_count; i++) {
@@ -130,7 +133,7 @@ static enum err collect(struct family *family)
 	size_t max = 0;
 	for (size_t i = 0; i < call->row_count; i++)
 		max += is_live(&call->rows[i]) ? call->app->tables[call->rows[i].table].table->reference_count : 0;
-	family->links = arena_array(call->arena, max + 1, sizeof(*family->links));
+	family->links = arena_array(&family->arena, max + 1, sizeof(*family->links));
 	if (!family->links)
 		return ERR_TOO_LARGE;
 	for (size_t i = 0; i < call->row_count; i++) {
@@ -148,8 +151,8 @@ static enum err ask(struct family *family, unsigned to)
 	struct sync_call *call = family->call;
 	const struct sync_table *synced = &call->app->tables[to];
 	const char *values[1 + SCHEMA_SYNC_KEYS_MAX] = {call->scope};
-	const char **column = arena_array(call->arena, family->count, sizeof(*column));
-	struct link **asked = arena_array(call->arena, family->count, sizeof(struct link *));
+	const char **column = arena_array(&family->arena, family->count, sizeof(*column));
+	struct link **asked = arena_array(&family->arena, family->count, sizeof(struct link *));
 	struct pg_rows rows;
 	size_t count = 0, keys = key_count(family, to);
 	if (!column || !asked)
@@ -162,11 +165,11 @@ static enum err ask(struct family *family, unsigned to)
 	for (size_t k = 0; k < keys; k++) {
 		for (size_t i = 0; i < count; i++)
 			column[i] = asked[i]->key[k];
-		values[1 + k] = pg_text_array(call->arena, column, count);
+		values[1 + k] = pg_text_array(&family->arena, column, count);
 		if (!values[1 + k])
 			return ERR_TOO_LARGE;
 	}
-	enum err err = pg_query_generated(call->pg, call->arena, synced->first_slot + SYNC_MISSING, synced->sql[SYNC_MISSING], (int)(1 + keys), values, &rows);
+	enum err err = pg_query_generated(call->pg, &family->arena, synced->first_slot + SYNC_MISSING, synced->sql[SYNC_MISSING], (int)(1 + keys), values, &rows);
 	for (size_t i = 0; !err && i < count; i++)
 		asked[i]->stored = true;
 	for (int i = 0; !err && i < rows.count; i++)
@@ -196,6 +199,7 @@ static void settle(struct family *family)
 enum err sync_check_parents(struct sync_call *call)
 {
 	struct family family = {.call = call};
+	arena_init(&family.arena, FAMILY_MAX);
 	enum err err = index_rows(&family);
 	if (!err)
 		err = collect(&family);
@@ -203,5 +207,6 @@ enum err sync_check_parents(struct sync_call *call)
 		err = ask(&family, t);
 	if (!err)
 		settle(&family);
+	arena_release(&family.arena);
 	return err;
 }

@@ -188,7 +188,7 @@ static enum err fetch(struct sync_call *call, unsigned table, struct sync_row *c
 	const struct sync_table *synced = &call->app->tables[table];
 	size_t keys = synced->table->sync->key_count;
 	const char *values[1 + SCHEMA_SYNC_KEYS_MAX] = {call->scope};
-	enum err err = sync_arrays(call, rows, count, 0, keys, values + 1);
+	enum err err = sync_arrays(call->arena, rows, count, 0, keys, values + 1);
 	return err ? err : pg_query_generated(call->pg, call->arena, synced->first_slot + SYNC_FETCH, synced->sql[SYNC_FETCH], (int)(1 + keys), values, ret);
 }
 
@@ -200,7 +200,7 @@ static enum err touch(struct sync_call *call, unsigned table, struct sync_row *c
 	const char *values[2 + SCHEMA_SYNC_KEYS_MAX] = {call->scope, pg_number(call->arena, call->version)};
 	if (!call->paging)
 		call->bound = call->version;
-	enum err err = sync_arrays(call, rows, count, 0, keys, values + 2);
+	enum err err = sync_arrays(call->arena, rows, count, 0, keys, values + 2);
 	return err ? err : pg_query_generated(call->pg, call->arena, synced->first_slot + SYNC_TOUCH, synced->sql[SYNC_TOUCH], (int)(2 + keys), values, NULL);
 }
 

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-enum { ARRAY_MAX = 32 << 20, PARAMETERS_MAX = SCHEMA_COLUMNS_MAX + 8 };
+/* A push that is done with care writes its rows many times over: what one statement needs is given back at once. */
+enum { ARRAY_MAX = 32 << 20, SCRATCH_MAX = 128 << 20, PARAMETERS_MAX = SCHEMA_COLUMNS_MAX + 8 };
 
 bool sync_is_row_failure(const struct pg *pg)
 {
@@ -35,15 +36,15 @@ static void append_element(struct buf *out, const char *text)
 	buf_append_char(out, '"');
 }
 
-static enum err end_array(struct sync_call *call, struct buf *out, const char **ret)
+static enum err end_array(struct arena *arena, struct buf *out, const char **ret)
 {
 	buf_append_char(out, '}');
-	*ret = out->overflowed ? NULL : arena_copy(call->arena, buf_text(out), out->len);
+	*ret = out->overflowed ? NULL : arena_copy(arena, buf_text(out), out->len);
 	buf_clear(out);
 	return *ret ? OK : ERR_TOO_LARGE;
 }
 
-enum err sync_arrays(struct sync_call *call, struct sync_row *const *rows, size_t row_count, size_t first, size_t count, const char **ret)
+enum err sync_arrays(struct arena *arena, struct sync_row *const *rows, size_t row_count, size_t first, size_t count, const char **ret)
 {
 	struct buf out;
 	enum err err = OK;
@@ -55,14 +56,14 @@ enum err sync_arrays(struct sync_call *call, struct sync_row *const *rows, size_
 				buf_append_char(&out, ',');
 			append_element(&out, rows[i]->values[first + c]);
 		}
-		err = end_array(call, &out, &ret[c]);
+		err = end_array(arena, &out, &ret[c]);
 	}
 	buf_release(&out);
 	return err;
 }
 
 /* The arrays that every push has behind those of its columns: deleted, last_modified_at and, for a patch, the masks. */
-static enum err other_arrays(struct sync_call *call, struct sync_row *const *rows, size_t count, bool patch, const char **ret)
+static enum err other_arrays(struct arena *arena, struct sync_row *const *rows, size_t count, bool patch, const char **ret)
 {
 	struct buf out;
 	enum err err = OK;
@@ -79,7 +80,7 @@ static enum err other_arrays(struct sync_call *call, struct sync_row *const *row
 			else
 				append_element(&out, rows[i]->mask ? rows[i]->mask : "");
 		}
-		err = end_array(call, &out, &ret[kind]);
+		err = end_array(arena, &out, &ret[kind]);
 	}
 	buf_release(&out);
 	return err;
@@ -90,19 +91,21 @@ enum err sync_write(struct sync_call *call, unsigned table, enum sync_statement 
 	const struct sync_table *synced = &call->app->tables[table];
 	size_t columns = sync_columns(synced->table);
 	const char *values[PARAMETERS_MAX];
+	struct arena scratch;
 	struct pg_rows back;
-	int64_t future = call->request->gate->config->sync_future_s * 1000000;
+	arena_init(&scratch, SCRATCH_MAX);
 	values[0] = call->scope;
 	values[1] = call->device;
-	values[2] = pg_number(call->arena, call->version);
-	values[3] = pg_number(call->arena, call->version + future);
-	enum err err = sync_arrays(call, rows, count, 0, columns, values + 4);
+	values[2] = pg_number(&scratch, call->version);
+	values[3] = pg_number(&scratch, call->version + call->request->gate->config->sync_future_s * 1000000);
+	enum err err = sync_arrays(&scratch, rows, count, 0, columns, values + 4);
 	if (!err)
-		err = other_arrays(call, rows, count, kind == SYNC_PATCH, values + 4 + columns);
+		err = other_arrays(&scratch, rows, count, kind == SYNC_PATCH, values + 4 + columns);
 	if (!err)
-		err = pg_query_generated(call->pg, call->arena, synced->first_slot + kind, synced->sql[kind], (int)(6 + columns + (kind == SYNC_PATCH)), values, &back);
+		err = pg_query_generated(call->pg, &scratch, synced->first_slot + kind, synced->sql[kind], (int)(6 + columns + (kind == SYNC_PATCH)), values, &back);
 	for (int i = 0; !err && i < back.count; i++)
 		rows[pg_i64(&back, i, 0) - 1]->returned = true;
+	arena_release(&scratch);
 	return err;
 }
 

@@ -188,3 +188,25 @@ def test_a_token_that_expires_between_two_pages(user):
     expect_problem(user.raw({"pullCursor": page["nextCursor"], "deviceId": "other"}, token=user.gate.token("member", user.sub, exp=1)), 401, "token_expired")
     answer = user.raw({"pullCursor": page["nextCursor"], "deviceId": "other", "pageSize": 100})
     assert answer.status_code == 200 and len(ids(answer.json())) == 3, "with a fresh token the page goes on"
+
+
+def test_a_push_as_large_as_may_be_with_a_row_that_postgresql_alone_refuses(user):
+    """Done again with care, the push is written many times over: memory must not add up."""
+    user.gate.sql(f"ALTER TABLE tunes.note ADD CONSTRAINT test_no_neeps CHECK (note_text <> 'neeps {user.sub}') NOT VALID")
+    try:
+        place = tune()
+        notes = [change("note", new_id(), tune_id=place["rowId"], note_text=f"{n} " + "x" * 60000) for n in range(64)]
+        notes[40]["data"]["note_text"] = f"neeps {user.sub}"
+        answer = user.sync([place, *notes])
+        assert [r[1] for r in rejected(answer)] == [notes[40]["rowId"]] and len(user.stored("note", "id")) == 63
+    finally:
+        user.gate.sql("ALTER TABLE tunes.note DROP CONSTRAINT test_no_neeps")
+
+
+def test_a_push_of_nothing_but_twins(user):
+    place = tune()
+    tags = [change("tag", new_id(), now(-10), tune_id=place["rowId"], tag_text=f"tag {n}") for n in range(1000)]
+    user.push(place, *tags)
+    twins = [{**change("tag", new_id(), now(), tune_id=place["rowId"], tag_text=f"tag {n}")} for n in range(1000)]
+    answer = user.push(*twins, device="tablet")
+    assert [m["mergedInto"] for m in answer["merged"]] == [t["rowId"] for t in tags] and len(user.stored("tag", "id")) == 1000
