@@ -1,6 +1,8 @@
 /*
  * Generates the statements of synced tables. sync_statements.h shows what they do.
  * Called once per table at start; the texts are then prepared like any named statement.
+ * Rows are found by subqueries that cannot be flattened, one look at the primary key for each: a join would be planned by what the planner believes
+ * of a table that has just been made, and then be gone through in a square.
  * Never puts a value of a request into SQL: values are parameters, names are quoted, literals come from the declaration.
  */
 #include "core/schema/sync_statements.h"
@@ -160,11 +162,11 @@ static void patched(struct buf *out, const struct schema_app *app, const struct 
 		value_default(out, sync->values[i]);
 		buf_printf(out, " END AS c%zu", keys + i + 1);
 	}
-	buf_append_text(out, ", g.gone, g.lm\nFROM given AS g LEFT JOIN ");
-	table_as(out, app, table, "s");
-	buf_append_text(out, " ON ");
-	same_key(out, table, "s", "g");
-	buf_append_text(out, ")");
+	buf_append_text(out, ", g.gone, g.lm\nFROM given AS g LEFT JOIN LATERAL (SELECT * FROM ");
+	table_as(out, app, table, "t");
+	buf_append_text(out, " WHERE ");
+	same_key(out, table, "t", "g");
+	buf_append_text(out, " OFFSET 0) AS s ON true)");
 }
 
 static void given_rows(struct buf *out, const struct schema_table *table, bool patch)
@@ -289,30 +291,34 @@ static void keys_from(struct buf *out, const struct schema_table *table, size_t 
 
 static void fetch(struct buf *out, const struct schema_app *app, const struct schema_table *table)
 {
-	buf_append_text(out, "SELECT ");
-	wire_row(out, table);
-	buf_append_text(out, "\nFROM (SELECT DISTINCT ");
+	buf_append_text(out, "SELECT w.* FROM (SELECT DISTINCT ");
 	numbered(out, table->sync->key_count);
 	buf_append_text(out, " FROM ");
 	keys_from(out, table, 2);
 	buf_append_text(out, " AS u(");
 	numbered(out, table->sync->key_count);
-	buf_append_text(out, ")) AS k JOIN ");
+	buf_append_text(out, ")) AS k, LATERAL (SELECT ");
+	wire_row(out, table);
+	buf_append_text(out, "\nFROM ");
 	table_as(out, app, table, "t");
-	buf_append_text(out, " ON ");
+	buf_append_text(out, " WHERE ");
 	same_key(out, table, "t", "k");
+	buf_append_text(out, " OFFSET 0) AS w");
 }
 
 static void touch(struct buf *out, const struct schema_app *app, const struct schema_table *table)
 {
 	buf_append_text(out, "UPDATE ");
 	table_as(out, app, table, "t");
-	buf_append_text(out, " SET \"server_seq\" = $2::bigint FROM ");
+	buf_append_text(out, " SET \"server_seq\" = $2::bigint WHERE t.ctid = ANY (ARRAY(SELECT (SELECT s.ctid FROM ");
+	table_as(out, app, table, "s");
+	buf_append_text(out, " WHERE ");
+	same_key(out, table, "s", "k");
+	buf_append_text(out, ") FROM ");
 	keys_from(out, table, 3);
 	buf_append_text(out, " AS k(");
 	numbered(out, table->sync->key_count);
-	buf_append_text(out, ") WHERE ");
-	same_key(out, table, "t", "k");
+	buf_append_text(out, ")))");
 }
 
 static void missing(struct buf *out, const struct schema_app *app, const struct schema_table *table)
@@ -321,11 +327,11 @@ static void missing(struct buf *out, const struct schema_app *app, const struct 
 	keys_from(out, table, 2);
 	buf_append_text(out, " WITH ORDINALITY AS k(");
 	numbered(out, table->sync->key_count);
-	buf_append_text(out, ", n) WHERE NOT EXISTS (SELECT FROM ");
+	buf_append_text(out, ", n) WHERE (SELECT 1 FROM ");
 	table_as(out, app, table, "t");
 	buf_append_text(out, " WHERE ");
 	same_key(out, table, "t", "k");
-	buf_append_text(out, ")");
+	buf_append_text(out, ") IS NULL");
 }
 
 static void twin_of(struct buf *out, const struct schema_app *app, const struct schema_table *table, const struct schema_index *twin)
