@@ -96,7 +96,7 @@ clean:
 	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo demo-sqlite sample test test-s3 bench test-asan lint fuzz fuzz-replay install
+.PHONY: help run stop demo demo-sqlite sample test test-s3 test-sync bench test-asan lint fuzz fuzz-replay install
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -121,6 +121,11 @@ sample: $(B)/sample ## makes samples/leads-ROWS.csv: ROWS=200000 SEED=1
 
 test: ## installs what the tests need, builds and runs all of them
 	@exec env TIDEGATE_BUILD='$(B)' scripts/test
+
+SYNC_SECONDS ?= 600
+test-sync: all ## the crowd of devices over a bad network, for longer: SYNC_SECONDS=600
+	@scripts/packages.sh build run test
+	@exec env TIDEGATE_BUILD='$(B)' TIDEGATE_SYNC_SECONDS='$(SYNC_SECONDS)' /usr/bin/python3 -m pytest -n 2 -q tests/http/test_sync_crowd.py
 
 test-s3: ## the tests against real object stores (Swift, radosgw); installs them, 300 MB, and starts none of their services
 	@exec env TIDEGATE_BUILD='$(B)' scripts/test --s3

@@ -25,7 +25,7 @@ static const struct {
     {"read", NULL, false, "FORMAT: the sandboxed reader (started by workers)"},
     {"migrate", command_migrate, true, "brings the database to this program's version"},
     {"roles", command_roles, false, "prints the SQL that makes the database roles (run it once as a superuser)"},
-    {"schema", command_schema, true, "--sql: PostgreSQL DDL of the declarations; without: checks them"},
+    {"schema", command_schema, true, "checks the declarations; --sql: their PostgreSQL DDL; --sqlite, --types or --json APP: what clients of its synced tables need"},
     {"token", command_token, true, "--role admin|member --sub NAME [--space NAME] [--hours N]: a development token"},
     {"import", command_import, false, "FILE --url URL --token-file FILE [OPTION]…: a spreadsheet through the public API; `import --help` lists the options"},
     {"jobs", command_jobs, false, "list|show|retry|cancel [ID]… --url URL --token-file FILE [OPTION]…: the queue, dead letters first of all; `jobs --help` says more"},

@@ -111,23 +111,3 @@ int command_roles(struct command *command)
 			fputs(file->text, stdout);
 	return 0;
 }
-
-int command_schema(struct command *command)
-{
-	struct schema_catalog *catalog = arena_alloc(command->arena, sizeof(*catalog));
-	bool sql = option_flag(command, "--sql");
-	struct buf ddl;
-	if (!catalog || !load_catalog(command, catalog))
-		return EXIT_CONFIGURATION;
-	buf_init(&ddl, DDL_MAX);
-	for (size_t i = 0; i < catalog->app_count; i++) {
-		char fingerprint[SHA256_HEX_SIZE];
-		if (sql && schema_ddl_postgres(catalog->apps[i], &ddl))
-			return complain(EXIT_INTERNAL, "%s: its DDL is too large.", catalog->apps[i]->name);
-		if (!sql && schema_fingerprint(catalog->apps[i], fingerprint) == OK)
-			printf("%s: %zu tables, %s\n", catalog->apps[i]->name, catalog->apps[i]->table_count, fingerprint);
-	}
-	fputs(buf_text(&ddl), stdout);
-	buf_release(&ddl);
-	return 0;
-}

@@ -100,11 +100,45 @@ static enum err check_app(struct pg *pg, struct arena *arena, const struct schem
 	return err;
 }
 
+/* The key of a synced table decides what a row is, its natural keys what may stand twice: neither may be another one than declared. */
+static enum err check_keys(struct pg *pg, struct arena *arena, const struct schema_app *app, const struct schema_table *table, const char **ret_why)
+{
+	const char *columns[SCHEMA_KEYS_MAX];
+	struct pg_rows rows;
+	for (size_t i = 0; i < table->primary_count; i++)
+		columns[i] = table->primary[i]->name;
+	enum err err = pg_query(pg, arena, STMT_SCHEMA_KEY, PG_VALUES(app->name, table->name, pg_text_array(arena, columns, table->primary_count)), &rows);
+	if (!err && !pg_bool(&rows, 0, 0)) {
+		*ret_why = arena_printf(arena, "The database has drifted from the declarations: %s.%s has another primary key than declared; a migration must change it.",
+		                        app->name, table->name);
+		return ERR_INVALID;
+	}
+	for (size_t i = 0; !err && i < table->index_count; i++) {
+		if (!table->indexes[i].unique)
+			continue;
+		for (size_t c = 0; c < table->indexes[i].count; c++)
+			columns[c + 1] = table->indexes[i].columns[c]->name;
+		columns[0] = "sync_scope";
+		size_t skip = table->scope ? 0 : 1;
+		err = pg_query(pg, arena, STMT_SCHEMA_UNIQUE,
+		               PG_VALUES(app->name, table->indexes[i].name, pg_text_array(arena, columns + skip, table->indexes[i].count + 1 - skip)), &rows);
+		if (!err && !pg_bool(&rows, 0, 0)) {
+			*ret_why = arena_printf(arena, "The database has drifted from the declarations: the unique index %s.%s is missing or another one; run `tidegate migrate`.",
+			                        app->name, table->indexes[i].name);
+			return ERR_INVALID;
+		}
+	}
+	return err;
+}
+
 enum err check_drift(struct pg *pg, struct arena *arena, const struct schema_catalog *catalog, const char **ret_why)
 {
 	enum err err = check_migrations(pg, arena, ret_why);
 	for (size_t i = 0; !err && i < catalog->app_count; i++)
 		err = check_app(pg, arena, catalog->apps[i], ret_why);
+	for (size_t i = 0; !err && i < catalog->synced_count; i++)
+		for (size_t t = 0; !err && t < catalog->synced[i].count; t++)
+			err = check_keys(pg, arena, catalog->synced[i].app, catalog->synced[i].tables[t].table, ret_why);
 	return err;
 }
 

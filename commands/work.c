@@ -6,6 +6,7 @@
 #include "core/store/store.h"
 #include "handlers/import/handlers.h"
 #include "handlers/sqlite/handlers.h"
+#include "handlers/sync/handlers.h"
 #include "handlers/system/handlers.h"
 #include "handlers/webhooks/handlers.h"
 
@@ -37,6 +38,7 @@ int command_work(struct command *command)
 	    {system_job_kinds, system_job_kind_count, system_schedules, system_schedule_count, NULL},
 	    {import_job_kinds, import_job_kind_count, import_schedules, import_schedule_count, NULL},
 	    {sqlite_job_kinds, sqlite_job_kind_count, sqlite_schedules, sqlite_schedule_count, NULL},
+	    {sync_job_kinds, sync_job_kind_count, sync_schedules, sync_schedule_count, NULL},
 	    {webhook_job_kinds, webhook_job_kind_count, webhook_schedules, webhook_schedule_count, NULL},
 	};
 	const char *why = NULL;

@@ -35,12 +35,14 @@ static void answer_options(struct response *response, const char *allow)
 
 static enum problem prepare_body(struct request *request, const struct route *route)
 {
-	unsigned json = route->flags & (ROUTE_JSON | ROUTE_JSON_OPTIONAL);
-	enum problem problem = request_read_body(request, json ? (size_t)request->gate->config->body_max : 0);
+	const struct config *config = request->gate->config;
+	unsigned json = route->flags & (ROUTE_JSON | ROUTE_JSON_OPTIONAL | ROUTE_SYNC);
+	int64_t max = route->flags & ROUTE_SYNC ? config->sync_max_bytes : config->body_max;
+	enum problem problem = request_read_body(request, json ? (size_t)max : 0);
 	if (problem == PROBLEM_COUNT)
 		problem = guard_check_body(request, route->guard);
 	if (problem == PROBLEM_COUNT && json)
-		problem = request_parse_json(request, route->flags & ROUTE_JSON_OPTIONAL);
+		problem = request_parse_json(request, route->flags & ROUTE_JSON_OPTIONAL, route->flags & ROUTE_SYNC);
 	return problem;
 }
 

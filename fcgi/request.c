@@ -157,7 +157,7 @@ enum problem request_read_body(struct request *request, size_t max)
 	return PROBLEM_COUNT;
 }
 
-enum problem request_parse_json(struct request *request, bool optional)
+enum problem request_parse_json(struct request *request, bool optional, bool tolerant)
 {
 	const char *type = request_param(request, "CONTENT_TYPE");
 	if (request->body.n == 0 && optional) {
@@ -167,7 +167,9 @@ enum problem request_parse_json(struct request *request, bool optional)
 		if (!str_equal_ignore_case(media, "application/json"))
 			return PROBLEM_UNSUPPORTED_MEDIA_TYPE;
 	}
-	enum err err = json_parse(request->arena, request->body.p ? request->body.p : "", request->body.n, &request->json, NULL);
+	/* The body is memory of our own (request_read_body); `p` is const for its readers. */
+	enum err err = tolerant && request->body.n ? json_parse_tolerant(request->arena, (char *)(uintptr_t)request->body.p, request->body.n, &request->json)
+	                                           : json_parse(request->arena, request->body.p ? request->body.p : "", request->body.n, &request->json, NULL);
 	if (err == ERR_TOO_LARGE)
 		return PROBLEM_JSON_TOO_DEEP;
 	if (err || !json_is_object(request->json))

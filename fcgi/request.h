@@ -53,8 +53,9 @@ enum err request_parse(struct request *request) MUST_USE;
 /* Reads exactly CONTENT_LENGTH bytes, at most max. PROBLEM_COUNT: fine; otherwise what to answer. */
 enum problem request_read_body(struct request *request, size_t max) MUST_USE;
 
-/* Parses the body as a JSON object. PROBLEM_COUNT: fine. An empty body is an empty object where optional. */
-enum problem request_parse_json(struct request *request, bool optional) MUST_USE;
+/* Parses the body as a JSON object. PROBLEM_COUNT: fine. An empty body is an empty object where optional.
+   tolerant: as json_parse_tolerant. */
+enum problem request_parse_json(struct request *request, bool optional, bool tolerant) MUST_USE;
 
 /* A FastCGI parameter, e.g. "HTTP_ORIGIN"; NULL when absent or empty. Lives until the request ends. */
 const char *request_param(const struct request *request, const char *name);

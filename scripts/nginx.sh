@@ -14,6 +14,7 @@ declare -A values=(
 	[SERVER_NAME]=_
 	[UPLOAD_MAX]=2049m # storage.upload_max_bytes and a little, so that the application gives the reason
 	[BODY_MAX]=1m      # server.body_max
+	[SYNC_MAX]=4m      # sync.max_bytes
 	[RATE]=200r/s      # per address
 	[BURST]=400
 	[CONNECTIONS]=1024 # requests that wait or run at once

@@ -43,7 +43,7 @@ static const struct {
 } sqlstates[] = {
     {"TGLST", ERR_LOST},   {"TG404", ERR_NOT_FOUND}, {"TG409", ERR_CONFLICT}, {"23505", ERR_CONFLICT}, {"40001", ERR_CONFLICT},
     {"40P01", ERR_CONFLICT}, {"55P03", ERR_TIMEOUT},   {"57014", ERR_TIMEOUT},  {"25P03", ERR_UNAVAILABLE}, {"57P", ERR_UNAVAILABLE},
-    {"08", ERR_UNAVAILABLE}, {"53", ERR_UNAVAILABLE},  {"58", ERR_UNAVAILABLE}, {"22", ERR_INVALID},    {"23", ERR_INVALID},
+    {"08", ERR_UNAVAILABLE}, {"53", ERR_UNAVAILABLE},  {"58", ERR_UNAVAILABLE}, {"22", ERR_INVALID},    {"54", ERR_INVALID},    {"23", ERR_INVALID},
     {"P0001", ERR_INVALID}, /* RAISE in somebody's trigger; our own functions raise TG… */
 };
 

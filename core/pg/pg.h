@@ -28,7 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 512 };
+enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 4096 };
 
 struct pg_options {
 	const char *conninfo;

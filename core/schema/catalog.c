@@ -120,6 +120,8 @@ static enum err add_app(struct arena *arena, struct schema_catalog *catalog, con
 	for (size_t i = 0; !err && i < app->table_count; i++)
 		if (app->tables[i].import)
 			err = add_target(arena, catalog, app, &app->tables[i]);
+	if (!err && app->synced_count)
+		err = catalog_add_synced(arena, catalog, app);
 	if (err)
 		*ret_why = arena_printf(arena, "%s: its statements cannot be made.", path);
 	return err;
@@ -135,7 +137,7 @@ enum err catalog_load(struct arena *arena, const char *directory, struct schema_
 {
 	struct dirent **entries = NULL;
 	enum err err = OK;
-	*ret = (struct schema_catalog){0};
+	*ret = (struct schema_catalog){.next_sync_slot = CATALOG_TARGETS_MAX * SLOT_COUNT};
 	int count = scandir(directory, &entries, is_declaration, alphasort);
 	if (count < 0) {
 		*ret_why = arena_printf(arena, "The directory of declarations %s cannot be read.", directory);

@@ -5,13 +5,14 @@
  */
 #include "core/schema/ddl.h"
 
+#include "core/schema/ddl_sync.h"
 #include "core/schema/quote.h"
 
 #define DDL_MAX (4 << 20)
 
 static const char *const roles[] = {"tidegate_api", "tidegate_worker"};
 
-static void columns_list(struct buf *out, const struct schema_column *const *columns, size_t count)
+void ddl_columns(struct buf *out, const struct schema_column *const *columns, size_t count)
 {
 	buf_append_char(out, '(');
 	for (size_t i = 0; i < count; i++) {
@@ -102,9 +103,8 @@ static void column_checks(struct buf *out, const struct schema_column *column)
 	buf_append_text(out, "))");
 }
 
-static void column_definition(struct buf *out, const struct schema_column *column)
+void ddl_column(struct buf *out, const struct schema_column *column)
 {
-	buf_append_text(out, "    ");
 	quote_identifier(out, column->name);
 	buf_append_char(out, ' ');
 	buf_append_text(out, schema_type_postgres(column->type));
@@ -114,7 +114,6 @@ static void column_definition(struct buf *out, const struct schema_column *colum
 		buf_append_text(out, " NOT NULL");
 	column_value(out, column);
 	column_checks(out, column);
-	buf_append_text(out, ",\n");
 }
 
 static void reference_definition(struct buf *out, const struct schema_app *app, const struct schema_reference *reference)
@@ -123,16 +122,16 @@ static void reference_definition(struct buf *out, const struct schema_app *app, 
 		[SCHEMA_DELETE_RESTRICT] = "RESTRICT", [SCHEMA_DELETE_CASCADE] = "CASCADE", [SCHEMA_DELETE_SET_NULL] = "SET NULL"};
 
 	buf_append_text(out, ",\n    FOREIGN KEY ");
-	columns_list(out, reference->from, reference->count);
+	ddl_columns(out, reference->from, reference->count);
 	buf_append_text(out, " REFERENCES ");
 	quote_table(out, app->name, reference->table->name);
 	buf_append_char(out, ' ');
-	columns_list(out, reference->to, reference->count);
+	ddl_columns(out, reference->to, reference->count);
 	buf_append_text(out, " ON DELETE ");
 	buf_append_text(out, actions[reference->on_delete]);
 	if (reference->clear) {
 		buf_append_char(out, ' ');
-		columns_list(out, &reference->clear, 1);
+		ddl_columns(out, &reference->clear, 1);
 	}
 }
 
@@ -141,13 +140,20 @@ static void table_definition(struct buf *out, const struct schema_app *app, cons
 	buf_append_text(out, "\nCREATE TABLE IF NOT EXISTS ");
 	quote_table(out, app->name, table->name);
 	buf_append_text(out, " (\n");
-	for (size_t i = 0; i < table->column_count; i++)
-		column_definition(out, &table->columns[i]);
+	for (size_t i = 0; i < table->column_count; i++) {
+		buf_append_text(out, "    ");
+		ddl_column(out, &table->columns[i]);
+		buf_append_text(out, ",\n");
+	}
 	buf_append_text(out, "    PRIMARY KEY ");
-	columns_list(out, table->primary, table->primary_count);
-	for (size_t i = 0; i < table->reference_count; i++)
+	ddl_columns(out, table->primary, table->primary_count);
+	for (size_t i = 0; !table->sync && i < table->reference_count; i++)
 		reference_definition(out, app, &table->references[i]);
-	buf_append_text(out, "\n);\n");
+	if (table->sync)
+		ddl_sync_check(out, table);
+	buf_append_text(out, table->sync ? "\n) WITH (fillfactor = 90);\n" : "\n);\n");
+	if (table->sync)
+		ddl_sync_later_columns(out, app, table);
 }
 
 static void index_condition(struct buf *out, const struct schema_index *index)
@@ -245,10 +251,16 @@ enum err schema_ddl_postgres(const struct schema_app *app, struct buf *out)
 	for (size_t t = 0; t < app->table_count; t++) {
 		const struct schema_table *table = &app->tables[t];
 		table_definition(out, app, table);
+		if (table->sync) {
+			ddl_sync_table(out, app, table);
+			continue;
+		}
 		for (size_t i = 0; i < table->index_count; i++)
 			index_definition(out, app, table, &table->indexes[i]);
 		security_definition(out, app, table);
 	}
+	for (size_t t = 0; t < app->synced_count; t++)
+		ddl_sync_references(out, app, app->synced[t]);
 	return out->overflowed ? ERR_TOO_LARGE : OK;
 }
 

@@ -10,7 +10,7 @@
 
 static enum err load_table(struct schema_loader *l, struct schema_table *table, const char *name, const json_t *object)
 {
-	static const char *const members[] = {"labels", "access", "scope", "display", "columns", "primaryKey", "indexes", "references", "import", NULL};
+	static const char *const members[] = {"labels", "access", "scope", "display", "columns", "primaryKey", "indexes", "references", "import", "sync", NULL};
 	static const struct schema_names access_names[] = {{"full", SCHEMA_ACCESS_FULL}, {"append", SCHEMA_ACCESS_APPEND}, {NULL, 0}};
 	const char *path = load_path(l, "tables", name);
 	int access = SCHEMA_ACCESS_FULL;
@@ -31,6 +31,8 @@ static enum err load_table(struct schema_loader *l, struct schema_table *table, 
 		err = load_constraints(l, table, object, path);
 	if (!err)
 		err = load_import(l, table, object, path);
+	if (!err && json_object_get(object, "sync"))
+		err = load_sync_table(l, table, object, path);
 	return err;
 }
 
@@ -57,7 +59,7 @@ static enum err load_tables(struct schema_loader *l, const json_t *root)
 
 static enum err load_app(struct schema_loader *l, const json_t *root)
 {
-	static const char *const members[] = {"app", "tables", NULL};
+	static const char *const members[] = {"app", "tables", "sync", NULL};
 	enum err err = load_members(l, root, "", members);
 
 	if (!err)
@@ -67,6 +69,8 @@ static enum err load_app(struct schema_loader *l, const json_t *root)
 		err = load_fail(l, "app", "\"%s\" is reserved or not snake_case", l->app->name);
 	if (!err)
 		err = load_tables(l, root);
+	if (!err)
+		err = load_sync_app(l, root);
 	return err;
 }
 

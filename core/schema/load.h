@@ -53,5 +53,14 @@ bool load_is_identifier(const char *name);
 enum err load_columns(struct schema_loader *l, struct schema_table *table, const json_t *object, const char *path) MUST_USE;
 enum err load_constraints(struct schema_loader *l, struct schema_table *table, const json_t *object, const char *path) MUST_USE;
 enum err load_import(struct schema_loader *l, struct schema_table *table, const json_t *object, const char *path) MUST_USE;
+enum err load_references(struct schema_loader *l, struct schema_table *table, const json_t *object, const char *path) MUST_USE;
+
+/*
+ * Synced tables: the columns that stand behind a table's own, and the key that comes of them (after load_columns and
+ * load_constraints); then, once all tables are there, their references, and the order in which rows go.
+ */
+#define LOAD_SYNC_COLUMNS 5
+enum err load_sync_table(struct schema_loader *l, struct schema_table *table, const json_t *object, const char *path) MUST_USE;
+enum err load_sync_app(struct schema_loader *l, const json_t *root) MUST_USE;
 
 #endif

@@ -202,11 +202,12 @@ static enum err load_field(struct schema_loader *l, struct schema_table *table, 
 static enum err load_column(struct schema_loader *l, struct schema_table *table, const json_t *o, const char *path)
 {
 	static const char *const members[] = {"name", "type", "nullable", "collate", "default", "generate", "from", "check",
-	                                      "values", "labels", "import", NULL};
+	                                      "values", "labels", "import", "since", NULL};
 	static const struct schema_names collations[] = {{"C", 1}, {NULL, 0}};
 	struct schema_column *column = &table->columns[table->column_count];
 	const json_t *import = json_object_get(o, "import");
 	int type = -1, collate = 0;
+	bool has_since = false;
 	enum err err = load_members(l, o, path, members);
 
 	if (!err)
@@ -226,6 +227,10 @@ static enum err load_column(struct schema_loader *l, struct schema_table *table,
 	if (!err && collate && column->type != SCHEMA_TEXT)
 		err = load_fail(l, load_path(l, path, "collate"), "is for texts");
 	column->collate_c = collate != 0;
+	if (!err)
+		err = take_integer(l, o, path, "since", &has_since, &column->since);
+	if (!err && has_since && column->since < 1)
+		err = load_fail(l, load_path(l, path, "since"), "must be at least 1");
 	if (!err)
 		err = take_labels(l, o, path, false, &column->labels);
 	if (!err)
@@ -253,7 +258,7 @@ enum err load_columns(struct schema_loader *l, struct schema_table *table, const
 		err = load_fail(l, where, "must not be empty");
 	if (err)
 		return err;
-	table->columns = arena_array(l->arena, n, sizeof(*table->columns));
+	table->columns = arena_array(l->arena, n + LOAD_SYNC_COLUMNS, sizeof(*table->columns));
 	table->fields = arena_array(l->arena, n, sizeof(*table->fields));
 	if (!table->columns || !table->fields)
 		return ERR_TOO_LARGE;

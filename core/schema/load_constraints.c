@@ -25,9 +25,12 @@ static enum err load_primary(struct schema_loader *l, struct schema_table *table
 static enum err load_scope(struct schema_loader *l, struct schema_table *table, const json_t *o, const char *path)
 {
 	const char *name = NULL;
-	enum err err = take_text(l, o, path, "scope", true, &name);
+	bool synced = json_object_get(o, "sync") != NULL;
+	enum err err = take_text(l, o, path, "scope", !synced, &name);
 
-	if (err)
+	if (!err && synced && name)
+		err = load_fail(l, load_path(l, path, "scope"), "stands in \"sync\" for a synced table");
+	if (err || synced)
 		return err;
 	table->scope = schema_column_of(table, name);
 	if (!table->scope || table->scope->type != SCHEMA_TEXT || table->scope->nullable)
@@ -155,12 +158,13 @@ static enum err load_indexes(struct schema_loader *l, struct schema_table *table
 static enum err check_reference(struct schema_loader *l, const struct schema_reference *reference, const char *path)
 {
 	const struct schema_table *to = reference->table;
+	const struct schema_column *const *key = to->sync ? to->sync->key : to->primary;
 	bool clears = reference->clear == NULL;
 
-	if (reference->count == 0 || reference->count != to->primary_count)
+	if (reference->count == 0 || reference->count != (to->sync ? to->sync->key_count : to->primary_count))
 		return load_fail(l, load_path(l, path, "columns"), "must have as many columns as the primary key of %s", to->name);
 	for (size_t i = 0; i < reference->count; i++) {
-		if (reference->to[i] != to->primary[i])
+		if (reference->to[i] != key[i])
 			return load_fail(l, load_path(l, path, "to"), "must be the primary key of %s, in its order", to->name);
 		if (reference->from[i]->type != reference->to[i]->type || reference->from[i]->collate_c != reference->to[i]->collate_c)
 			return load_fail(l, load_path(l, path, "columns"), "\"%s\" differs in type from \"%s\"", reference->from[i]->name,
@@ -190,6 +194,8 @@ static enum err load_reference(struct schema_loader *l, struct schema_table *tab
 	reference->table = text_equal(name, table->name) ? table : schema_table_of(l->app, name);
 	if (!reference->table)
 		return load_fail(l, load_path(l, path, "table"), "no table \"%s\" stands before %s", name, table->name);
+	if (reference->table->sync && !table->sync)
+		return load_fail(l, load_path(l, path, "table"), "only synced tables refer to a synced table");
 	err = take_columns(l, table, o, path, "columns", reference->from, &reference->count);
 	if (!err)
 		err = take_columns(l, reference->table, o, path, "to", reference->to, &to_count);
@@ -208,7 +214,7 @@ static enum err load_reference(struct schema_loader *l, struct schema_table *tab
 	return check_reference(l, reference, path);
 }
 
-static enum err load_references(struct schema_loader *l, struct schema_table *table, const json_t *o, const char *path)
+enum err load_references(struct schema_loader *l, struct schema_table *table, const json_t *o, const char *path)
 {
 	const json_t *list = NULL;
 	const char *where = load_path(l, path, "references");
@@ -236,7 +242,7 @@ enum err load_constraints(struct schema_loader *l, struct schema_table *table, c
 		err = load_display(l, table, object, path);
 	if (!err)
 		err = load_indexes(l, table, object, path);
-	if (!err)
+	if (!err && !json_object_get(object, "sync")) /* those of a synced table may lead to tables that come later */
 		err = load_references(l, table, object, path);
 	return err;
 }

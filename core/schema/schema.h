@@ -5,7 +5,7 @@
  * docs/schema.md describes the JSON.
  *
  * Invariants of a loaded app: names are valid identifiers and unique where they must be; every pointer to a column, table
- * or field leads into the same app; a referenced table stands before the table that refers to it; every label has
+ * or field leads into the same app; a referenced table stands before the table that refers to it, unless both are synced; every label has
  * both languages; nothing in it changes after the load, so any number of readers may share it.
  *
  * Life cycle: schema_load into an arena; the app lives as long as the arena does and is never freed singly.
@@ -27,6 +27,8 @@
 #define SCHEMA_FIELDS_MAX 64  /* importable fields of one table */
 #define SCHEMA_KEYS_MAX 8     /* dedupe keys of one import target; columns of one index, key or reference */
 #define SCHEMA_LIST_MAX 256   /* aliases, values, indexes */
+#define SCHEMA_SYNC_KEYS_MAX 4 /* columns of the key of a synced table */
+#define SCHEMA_SYNC_NAME_MAX 40 /* bytes of its name: constraints are named after it */
 
 enum schema_type {
 	SCHEMA_TEXT,
@@ -80,6 +82,8 @@ struct schema_column {
 	const char *name;
 	enum schema_type type;
 	bool nullable;
+	bool required;             /* of a synced table: filled in every row that is not deleted (its tombstone has nothing) */
+	int64_t since;             /* version of the app in which it came */
 	bool collate_c;            /* text compared byte by byte: keys, ids, codes */
 	const char *default_value; /* literal without quotes, NULL for none */
 	enum schema_generate generate;
@@ -156,11 +160,28 @@ struct schema_import {
 	const struct schema_field *source;
 };
 
+/* Whose rows a synced table holds: the user's own, those of the space of the token, or everybody's (written by the operator alone). */
+enum schema_sync_scope { SCHEMA_SYNC_SUB, SCHEMA_SYNC_SPACE, SCHEMA_SYNC_CATALOGUE };
+
+/*
+ * What makes a table a synced one. Behind its own columns stand those that the loader adds: sync_scope (but for a catalogue),
+ * last_modified_at (microseconds since 1970), device_id, deleted, server_seq. The primary key is sync_scope and the declared key.
+ */
+struct schema_sync {
+	enum schema_sync_scope scope;
+	int64_t since; /* version of the app in which the table came */
+	size_t own_count; /* the first so many columns of the table are its own */
+	size_t key_count;
+	const struct schema_column *key[SCHEMA_SYNC_KEYS_MAX];
+	size_t value_count;
+	const struct schema_column **values; /* its own columns that are not in the key, in order */
+};
+
 struct schema_table {
 	const char *name;
 	struct schema_labels labels;
 	enum schema_access access;
-	const struct schema_column *scope; /* the column of row-level security */
+	const struct schema_column *scope; /* the column of row-level security; NULL for a catalogue */
 	const struct schema_column *display; /* what people call a record, or NULL */
 	struct schema_column *columns;
 	size_t column_count;
@@ -173,12 +194,18 @@ struct schema_table {
 	struct schema_field *fields;
 	size_t field_count;
 	struct schema_import *import; /* NULL for a table that is no import target */
+	struct schema_sync *sync;     /* NULL for a table that is not synced */
 };
 
 struct schema_app {
 	const char *name; /* also the PostgreSQL schema */
 	struct schema_table *tables;
 	size_t table_count;
+	int64_t version, oldest; /* of the synced tables: the present one, and the oldest that clients may still have */
+	const struct schema_table **synced; /* parents first, as far as there is no cycle */
+	size_t synced_count;
+	enum schema_sync_scope sync_scope; /* of all synced tables that are no catalogue */
+	bool has_catalogue;
 };
 
 /*

@@ -40,6 +40,16 @@ SELECT path FROM tidegate.migration ORDER BY path DESC LIMIT 1;
 -- name: schema_column
 SELECT data_type, is_nullable = 'YES' FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2 AND column_name = $3;
 
+-- name: schema_key
+-- Is the primary key of a table these columns, in this order?
+SELECT coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, n), pg_attribute a
+	WHERE i.indisprimary AND i.indrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND a.attrelid = i.indrelid AND a.attnum = k.attnum) = $3::text[], false);
+
+-- name: schema_unique
+-- Is there a unique index of that name over these columns, in this order?
+SELECT coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, n), pg_attribute a
+	WHERE i.indisunique AND i.indexrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND a.attrelid = i.indrelid AND a.attnum = k.attnum) = $3::text[], false);
+
 -- name: who_am_i
 SELECT current_user, rolsuper OR rolbypassrls, current_setting('server_version_num')::int, current_setting('server_version')
 FROM pg_roles WHERE rolname = current_user;

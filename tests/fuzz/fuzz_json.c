@@ -26,6 +26,18 @@ static void parse(struct arena *arena, const char *bytes, size_t n)
 	free(text);
 }
 
+/* What the strict parser takes, the tolerant one reads as the same. */
+static void tolerate(struct arena *arena, const char *bytes, size_t n)
+{
+	json_t *strict = NULL, *tolerant = NULL;
+	char *copy = arena_copy(arena, bytes, n);
+	enum err err = json_parse(arena, bytes, n, &strict, NULL);
+	if (!copy)
+		return;
+	enum err other = json_parse_tolerant(arena, copy, n, &tolerant);
+	must(err || (other == OK && json_equal(strict, tolerant)));
+}
+
 static void quote(struct arena *arena, const char *bytes, size_t n)
 {
 	struct buf text;
@@ -63,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 1 << 20)
 		return 0;
 	parse(&arena, bytes, size);
+	tolerate(&arena, bytes, size);
 	quote(&arena, bytes, size);
 	percent(&arena, bytes, size);
 	arena_reset(&arena);

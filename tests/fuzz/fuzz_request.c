@@ -7,6 +7,7 @@
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "handlers/import/handlers.h"
+#include "handlers/sync/handlers.h"
 #include "handlers/system/handlers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,7 +28,7 @@ static void check_text(struct str s)
 
 static void check_parsed(struct request *request)
 {
-	const struct route_table tables[] = {import_routes, system_routes};
+	const struct route_table tables[] = {import_routes, system_routes, sync_routes};
 	const char *allow = NULL;
 	must(request->segment_count <= REQUEST_SEGMENTS_MAX && request->query_count <= REQUEST_QUERY_MAX);
 	must(request->id && strlen(request->id) >= 8 && strlen(request->id) <= 64);
@@ -37,12 +38,13 @@ static void check_parsed(struct request *request)
 		check_text(request->query[i].name);
 		check_text(request->query[i].value);
 	}
-	const struct route *route = route_find(request, tables, 2, &allow);
+	const struct route *route = route_find(request, tables, 3, &allow);
 	if (!route)
 		return;
 	for (size_t i = 0; i < request->path_value_count; i++)
 		must(request->path_values[i].n > 0);
-	if (route->flags & (ROUTE_JSON | ROUTE_JSON_OPTIONAL) && request_parse_json(request, route->flags & ROUTE_JSON_OPTIONAL) == PROBLEM_COUNT)
+	bool json = route->flags & (ROUTE_JSON | ROUTE_JSON_OPTIONAL | ROUTE_SYNC);
+	if (json && request_parse_json(request, route->flags & ROUTE_JSON_OPTIONAL, route->flags & ROUTE_SYNC) == PROBLEM_COUNT)
 		must(json_is_object(request->json));
 }
 
@@ -61,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		environment[i] = arena_printf(&arena, "%s=%.*s", names[i], (int)n, rest.p);
 		rest = end ? (struct str){end + 1, rest.n - n - 1} : STR("");
 	}
-	request.body = rest;
+	char *body = arena_copy(&arena, rest.p, rest.n); /* one of our own, as a read body is */
+	request.body = body ? (struct str){body, rest.n} : STR("");
 	if (request_parse(&request) == OK)
 		check_parsed(&request);
 	arena_reset(&arena);

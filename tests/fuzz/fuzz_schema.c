@@ -1,11 +1,14 @@
 /*
  * Fuzz target: the loader of declarations. What must hold: a refusal has a reason; an accepted declaration has DDL (the
  * same twice), a fingerprint, its columns as information_schema will show them, and statements for every import target,
- * in all of which every quote is closed.
+ * in all of which every quote is closed; the same for what is made of synced tables, for the server and for clients.
  * Seeds: tests/fuzz/seeds/schema/.
  */
 #include "core/schema/ddl.h"
+#include "core/schema/describe.h"
+#include "core/schema/sqlite_ddl.h"
 #include "core/schema/statements.h"
+#include "core/schema/sync_statements.h"
 #include "core/schema/undo_statements.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -68,6 +71,33 @@ static void check_statements(const struct schema_app *app, const struct schema_t
 		check_text(err, text);
 }
 
+/* Everything that is made of synced tables; every table stands in the order once. */
+static void check_synced(const struct schema_app *app, struct buf *text)
+{
+	struct schema_texts ddl = {NULL, 0};
+	check_text(sync_sql_changed(app, text), text);
+	check_text(sync_sqlite_check(app, text), text);
+	must(schema_typescript(app, text) != ERR_INVALID);
+	buf_clear(text);
+	for (int64_t from = 0; from <= 1; from++) {
+		enum err err = sync_sqlite_ddl(app, &arena, from, &ddl);
+		must(err == OK || err == ERR_TOO_LARGE);
+		for (size_t i = 0; !err && i < ddl.count; i++)
+			must(quotes_close(ddl.items[i]));
+	}
+	for (size_t t = 0; t < app->synced_count; t++) {
+		const struct schema_table *table = app->synced[t];
+		for (size_t other = 0; other < t; other++)
+			must(app->synced[other] != table);
+		must(table->sync && table->sync->key_count > 0 && table->sync->key_count + table->sync->value_count == table->sync->own_count);
+		for (int kind = 0; kind < SYNC_TWIN; kind++)
+			check_text(sync_sql(app, table, (enum sync_statement)kind, NULL, text), text);
+		for (size_t i = 0; i < table->index_count; i++)
+			if (table->indexes[i].unique)
+				check_text(sync_sql(app, table, SYNC_TWIN, &table->indexes[i], text), text);
+	}
+}
+
 static void check_app(const struct schema_app *app)
 {
 	const struct schema_expectation *columns = NULL;
@@ -84,6 +114,8 @@ static void check_app(const struct schema_app *app)
 			check_statements(app, &app->tables[t], &text);
 	}
 	must(count == expected);
+	if (app->synced_count)
+		check_synced(app, &text);
 	buf_release(&text);
 }
 
