@@ -15,7 +15,7 @@ struct command {
 	char **argv;
 };
 
-/* Exit statuses beside 0: sysexits.h, and two of `import` alone, which say how the import ended. */
+/* Exit statuses beside 0: sysexits.h, and two that say how an import ended (the first also that rows of a sync were not taken). */
 enum {
 	EXIT_PARTIAL = 3,
 	EXIT_FAILED = 4,
@@ -40,6 +40,7 @@ int command_import(struct command *command);
 int command_jobs(struct command *command);
 int command_retention(struct command *command);
 int command_store(struct command *command);
+int command_sync(struct command *command);
 
 /* Value of `--name VALUE` (removed from argv), or NULL. / Is `--name` there (removed)? */
 const char *option_value(struct command *command, const char *name);

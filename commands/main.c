@@ -31,6 +31,7 @@ static const struct {
     {"jobs", command_jobs, false, "list|show|retry|cancel [ID]… --url URL --token-file FILE [OPTION]…: the queue, dead letters first of all; `jobs --help` says more"},
     {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
     {"store", command_store, true, "check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…: the S3 bucket (storage.driver = s3)"},
+    {"sync", command_sync, false, "--db FILE --app APP --url URL --token-file FILE: an SQLite database and the server brought together; `sync --help` says more"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };
