@@ -33,6 +33,8 @@ packages_of() {
 	test) cat <<-'LIST' ;;
 		perl|/usr/bin/prove
 		nodejs|/usr/bin/node
+		npm|/usr/bin/npm
+		node-typescript|/usr/bin/tsc
 		python3|/usr/bin/python3
 		python3-pytest|python:pytest
 		python3-pytest-xdist|python:xdist

@@ -1,0 +1,10 @@
+export { SyncClient, randomId } from "./client.js";
+export type { ClientOptions, State, Status } from "./client.js";
+export { ofWasm, transaction } from "./database.js";
+export type { Database, WasmDatabase } from "./database.js";
+export { Hints } from "./hints.js";
+export type { HintsOptions } from "./hints.js";
+export { Replica, isoOf, microsecondsOf } from "./replica.js";
+export type { Pending } from "./replica.js";
+export { SyncError } from "./transport.js";
+export type { Answer, Change, Merge, Rejection, Request, Row, Schema, Table, Value } from "./protocol.js";
