@@ -62,6 +62,7 @@ packages_of() {
 		clang-tidy|/usr/bin/clang-tidy
 		cppcheck|/usr/bin/cppcheck
 		shellcheck|/usr/bin/shellcheck
+		node-typescript|/usr/bin/tsc
 		libclang-rt-dev|/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 		python3|/usr/bin/python3
 	LIST
