@@ -10,6 +10,7 @@
 #   million   MANY rows: time, and the peak memory of every kind of process
 #   undo      MANY rows taken back
 #   requests  health and a one-row authenticated GET, 64 connections over TLS, beside Node, Fastify and pg behind the same nginx
+#   sync      POST /api/sync of 16 users: nothing to push, 20 and 100 rows, beside Hono and pg behind the same nginx; the first sync of a device
 #   presign   presigned URLs a second on one core, and POST /api/import/upload-url at 500 requests a second, for new files and for one file
 #   store     one object of UPLOAD_MB to and from a Swift, beside curl
 #   upload    one PUT of UPLOAD_MB beside dd conv=fsync to the same disk, and the memory it takes
@@ -19,7 +20,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx sqlite backup import node existing million undo requests presign store upload}
+what=${*:-reader xlsx sqlite backup import node existing million undo requests sync presign store upload}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -299,6 +300,67 @@ bench_requests() {
 	peer_row=$(rate "https://localhost:$second_port/api/import/jobs/$job")
 	figure 'GET /api/health?probe=live, no database' "$health /s" 'Fastify' "$peer_health /s" "$(ratio "$health" "$peer_health")" 'at least 0.6'
 	figure 'GET of one import, authenticated' "$row /s" 'Fastify and pg' "$peer_row /s" "$(ratio "$row" "$peer_row")" 'at least 1.3'
+}
+
+sync_tokens() {
+	local i
+	for i in $(seq 16); do tidegate --config "$state/tidegate.ini" token --role member --sub "bench-$i" --hours 2; done
+}
+
+sync_rate() { # PORT ROWS PAUSE: syncs per second, median, 95th percentile in ms, errors
+	# shellcheck disable=SC2046
+	wrk -t16 -c16 -d"${SECONDS_EACH:-10}s" -s bench/sync.lua "https://localhost:$1/api/sync?app=tunes" -- "$2" "$3" $(cat "$dir/sync_tokens") | sed -n 's/^result //p'
+}
+
+# Pages of a device that has nothing yet: rows per second, and the memory of the process that serves it.
+first_sync() {
+	local token body answer t rows=0 count cursor=null
+	token=$(tidegate --config "$state/tidegate.ini" token --role member --sub bench-first --hours 2)
+	psql -qX -c "INSERT INTO tidegate.sync_scope (app, scope, version) VALUES ('tunes', 'bench-first', (extract(epoch FROM now()) * 1000000)::bigint)" -c "INSERT INTO tunes.tune (id, sync_scope, title, last_modified_at, device_id, server_seq)
+		SELECT gen_random_uuid(), 'bench-first', 'Tune ' || n, (extract(epoch FROM now()) * 1000000)::bigint, 'seed', (SELECT version FROM tidegate.sync_scope WHERE app = 'tunes' AND scope = 'bench-first')
+		FROM generate_series(1, $1) AS n" -c 'ANALYZE tunes.tune'
+	t=$(now)
+	while [ -n "$cursor" ]; do
+		body="{\"changes\":[],\"lastSyncAt\":null,\"schemaVersion\":1,\"deviceId\":\"first\",\"pageSize\":2000$([ "$cursor" = null ] || echo ",\"pullCursor\":\"$cursor\"")}"
+		answer=$(curl -s --cacert "$dir/run/tls/cert.pem" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$body" "https://localhost:$port/api/sync?app=tunes")
+		count=$(grep -o '"rowId"' <<<"$answer" | wc -l)
+		cursor=$(sed -nE 's/.*"nextCursor":"([^"]+)".*/\1/p' <<<"$answer")
+		rows=$((rows + count))
+		[ "$count" -gt 0 ] || [ -z "$cursor" ] || { echo "$answer" >&2; return 1; }
+	done
+	awk -v r="$rows" -v t="$(since "$t")" 'BEGIN { printf "%d %d\n", r, r / t }'
+}
+
+bench_sync() {
+	local what per_second p50 p95 errors peer rows speed
+	start
+	install_peer
+	sync_tokens >"$dir/sync_tokens"
+	psql -qX -c 'CREATE SCHEMA bench_sync' -c 'CREATE TABLE bench_sync.tune (user_id text, id uuid, title text, type text, structure text, mode text, incipit text, deleted boolean,
+		last_modified_at timestamptz, updated_at timestamptz, PRIMARY KEY (user_id, id))' -c 'CREATE INDEX ON bench_sync.tune (user_id, updated_at)'
+	PEER_SECRET=$(cat "$state/secrets/jwt_secret" 2>/dev/null || sed -n 's/^jwt_secret = //p' "$state/tidegate.ini") \
+		PEER_DATABASE=$peer_database node "$dir/peer/sync.js" "$peer_port" 2 >"$dir/peer.log" 2>&1 &
+	children+=($!)
+	peer_nginx
+	children+=("$(cat "$dir/peer-nginx.pid")")
+	sleep 2
+	for what in 0 20 100; do
+		read -r per_second p50 p95 errors < <(sync_rate "$port" "$what" 0)
+		read -r peer _ _ _ < <(sync_rate "$second_port" "$what" 0)
+		figure "sync of $what rows, 16 users, $errors errors, median $p50 ms" "$per_second /s" 'Hono and pg, a row at a time' "$peer /s" "$(ratio "$per_second" "$peer")" 'at least 3'
+		case $what in
+		0) figure 'sync of nothing' "$per_second /s" 'wanted' '4000 /s' "$(ratio "$per_second" 4000)" 'at least 1' ;;
+		20)
+			figure 'push of 20 rows' "$per_second /s" 'wanted' '900 /s' "$(ratio "$per_second" 900)" 'at least 1'
+			read -r per_second p50 p95 errors < <(sync_rate "$port" 20 "$(awk -v r="$per_second" 'BEGIN { printf "%.4f", 32 / r }')")
+			figure "push of 20 rows at half that load ($per_second /s, $errors errors)" "p95 $p95 ms" 'median' "$p50 ms" "$(ratio "$p95" 25)" 'p95 below 25 ms'
+			;;
+		100) figure 'push of 100 rows' "$((per_second * 100)) rows/s" 'wanted' '35000 rows/s' "$(ratio $((per_second * 100)) 35000)" 'at least 1' ;;
+		esac
+	done
+	read -r rows speed < <(first_sync 60000)
+	figure "first sync of $rows rows, one stream with curl" "$speed rows/s" 'wanted' '60000 rows/s' "$(ratio "$speed" 60000)" 'at least 1'
+	figure 'peak memory of one serve process' "$(peak_memory serve) MB" 'allowed' '32 MB' "$(ratio "$(peak_memory serve)" 32)" 'below 1'
 }
 
 urls_at_rate() { # same|new: requests per second, median, 99th percentile in ms, errors
