@@ -223,12 +223,12 @@ CREATE OR REPLACE FUNCTION tidegate.sqlite_forget(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	b tidegate.sqlite_batch;
-	t record;
+	of_dataset name;
 BEGIN
 	UPDATE tidegate.sqlite_batch SET rows_gone_at = now() WHERE no = p_no RETURNING * INTO b;
-	FOR t IN SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-		WHERE c.table_schema = b.profile AND c.column_name = 'dataset_id' AND t.table_type = 'BASE TABLE' LOOP
-		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, t.table_name) USING b.id;
+	FOR of_dataset IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE n.nspname = b.profile AND c.relkind = 'r' AND a.attname = 'dataset_id' AND NOT a.attisdropped LOOP
+		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, of_dataset) USING b.id;
 	END LOOP;
 	PERFORM set_config('lock_timeout', '1000', true); -- what a worker waits for us at most; another run comes
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'sqlite_row_' || p_no);
