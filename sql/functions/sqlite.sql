@@ -18,7 +18,7 @@ BEGIN
 		RAISE EXCEPTION 'a batch cannot go from % to %', old_status, p_status USING ERRCODE = 'TG409';
 	END IF;
 	UPDATE tidegate.sqlite_batch
-	SET status = p_status, heard_at = now(), started_at = CASE p_status WHEN 'queued' THEN NULL ELSE coalesce(started_at, now()) END,
+	SET status = p_status, heard_at = now(), asked_at = CASE p_status WHEN 'queued' THEN now() ELSE asked_at END, started_at = CASE p_status WHEN 'queued' THEN NULL ELSE coalesce(started_at, now()) END,
 	    completed_at = CASE WHEN p_status IN ('completed', 'failed') THEN clock_timestamp() END,
 	    queue_job = CASE WHEN p_status NOT IN ('completed', 'failed') THEN queue_job END,
 	    error_code = CASE p_status WHEN 'failed' THEN error_code END, error_detail = CASE p_status WHEN 'failed' THEN error_detail END
@@ -187,7 +187,8 @@ END $$;
 
 -- ---------------------------------------------------------------------------------------------------------------------- result
 
--- A batch is complete, with what sqlite_refine has just found, and its owner's data of this profile from now on. In the same transaction.
+-- A batch is complete, with what sqlite_refine has just found, and its owner's data of this profile from now on, unless that is a batch
+-- which was asked for later and was faster. In the same transaction.
 CREATE OR REPLACE FUNCTION tidegate.sqlite_complete(p_no bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
@@ -196,7 +197,11 @@ BEGIN
 	UPDATE tidegate.sqlite_chunk SET body = '' WHERE batch_no = p_no; -- the parser may not have heard that its last chunk came
 	UPDATE tidegate.sqlite_batch x SET counts = r.counts, warnings = r.warnings FROM src_result r WHERE x.no = p_no;
 	SELECT * INTO b FROM tidegate.sqlite_batch WHERE no = p_no;
-	PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	PERFORM FROM tidegate.dataset WHERE space = b.space AND owner = b.owner AND profile = b.profile FOR UPDATE;
+	IF NOT EXISTS (SELECT FROM tidegate.dataset d JOIN tidegate.sqlite_batch now ON now.id = d.batch_id
+		WHERE d.space = b.space AND d.owner = b.owner AND d.profile = b.profile AND now.asked_at > b.asked_at) THEN
+		PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	END IF;
 	PERFORM tidegate.sqlite_move(p_no, 'completed');
 END $$;
 
