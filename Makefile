@@ -96,7 +96,7 @@ clean:
 	rm -rf $(B) build-asan build-fuzz
 
 # ------------------------------------------------------------------------------------------ what a person types
-.PHONY: help run stop demo demo-sqlite sample test test-s3 test-sync bench test-asan lint fuzz fuzz-replay install
+.PHONY: help run stop demo demo-sqlite sample test test-s3 test-sync bench test-asan lint fuzz fuzz-sqlite fuzz-replay install
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -154,6 +154,11 @@ fuzz: ## searches for inputs that break a parser: FUZZ_SECONDS=60 each
 	@$(MAKE) -s --no-print-directory -j$$(nproc) B=build-fuzz CC=clang OPT='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link $(TRAPS)' \
 		FUZZ_ENGINE=-fsanitize=fuzzer fuzz-programs
 	@exec scripts/fuzz.sh search build-fuzz '$(FUZZ_SECONDS)'
+
+fuzz-sqlite: ## searches for backups that break their import, on an instance of its own: FUZZ_SECONDS=60
+	@scripts/packages.sh build run test
+	@$(MAKE) -s --no-print-directory -j$$(nproc) all
+	@exec env TIDEGATE_BUILD='$(B)' /usr/bin/python3 tests/lib/mutate.py --seconds '$(FUZZ_SECONDS)'
 
 fuzz-replay: ## runs every fuzz target on its committed seeds
 	@$(MAKE) -s --no-print-directory -j$$(nproc) $(ASAN_BUILD) FUZZ_ENGINE= fuzz-programs

@@ -23,15 +23,16 @@ static enum err lock(struct request *request, struct response *response, const c
 /* A completed batch becomes its owner's data: the one before, or one after it was rolled back. */
 enum err sqlite_activate(struct request *request, struct response *response)
 {
-	const char *id = NULL;
-	struct pg_rows batch;
-	enum err err = lock(request, response, &id, &batch);
-	if (err || batch.count == 0)
+	const char *id = path_uuid(response, 0);
+	struct pg_rows done;
+	if (!id)
+		return OK;
+	enum err err = pg_query(&request->gate->pg, request->arena, STMT_SQLITE_ACTIVATE, PG_VALUES(id), &done);
+	if (err)
 		return err;
-	if (!text_equal(pg_text(&batch, 0, LOCKED_STATUS), "completed") || pg_bool(&batch, 0, LOCKED_GONE))
-		return refuse(response, PROBLEM_WRONG_STATE);
-	err = pg_query(&request->gate->pg, request->arena, STMT_SQLITE_ACTIVATE, PG_VALUES(pg_text(&batch, 0, LOCKED_NO)), NULL);
-	return err ? err : sqlite_answer(request, response, id, 200);
+	if (!pg_text(&done, 0, 0) || !pg_bool(&done, 0, 0))
+		return refuse(response, pg_text(&done, 0, 0) ? PROBLEM_WRONG_STATE : PROBLEM_NOT_FOUND);
+	return sqlite_answer(request, response, id, 200);
 }
 
 /* A batch that failed begins anew with the same file, unless another batch has it by now. */

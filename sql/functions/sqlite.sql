@@ -18,7 +18,7 @@ BEGIN
 		RAISE EXCEPTION 'a batch cannot go from % to %', old_status, p_status USING ERRCODE = 'TG409';
 	END IF;
 	UPDATE tidegate.sqlite_batch
-	SET status = p_status, heard_at = now(), started_at = CASE p_status WHEN 'queued' THEN NULL ELSE coalesce(started_at, now()) END,
+	SET status = p_status, heard_at = now(), asked_at = CASE p_status WHEN 'queued' THEN now() ELSE asked_at END, started_at = CASE p_status WHEN 'queued' THEN NULL ELSE coalesce(started_at, now()) END,
 	    completed_at = CASE WHEN p_status IN ('completed', 'failed') THEN clock_timestamp() END,
 	    queue_job = CASE WHEN p_status NOT IN ('completed', 'failed') THEN queue_job END,
 	    error_code = CASE p_status WHEN 'failed' THEN error_code END, error_detail = CASE p_status WHEN 'failed' THEN error_detail END
@@ -187,7 +187,8 @@ END $$;
 
 -- ---------------------------------------------------------------------------------------------------------------------- result
 
--- A batch is complete, with what sqlite_refine has just found, and its owner's data of this profile from now on. In the same transaction.
+-- A batch is complete, with what sqlite_refine has just found, and its owner's data of this profile from now on, unless that is a batch
+-- which was asked for later and was faster. In the same transaction.
 CREATE OR REPLACE FUNCTION tidegate.sqlite_complete(p_no bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
@@ -196,7 +197,11 @@ BEGIN
 	UPDATE tidegate.sqlite_chunk SET body = '' WHERE batch_no = p_no; -- the parser may not have heard that its last chunk came
 	UPDATE tidegate.sqlite_batch x SET counts = r.counts, warnings = r.warnings FROM src_result r WHERE x.no = p_no;
 	SELECT * INTO b FROM tidegate.sqlite_batch WHERE no = p_no;
-	PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	PERFORM FROM tidegate.dataset WHERE space = b.space AND owner = b.owner AND profile = b.profile FOR UPDATE;
+	IF NOT EXISTS (SELECT FROM tidegate.dataset d JOIN tidegate.sqlite_batch now ON now.id = d.batch_id
+		WHERE d.space = b.space AND d.owner = b.owner AND d.profile = b.profile AND now.asked_at > b.asked_at) THEN
+		PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	END IF;
 	PERFORM tidegate.sqlite_move(p_no, 'completed');
 END $$;
 
@@ -218,17 +223,32 @@ BEGIN
 	UPDATE tidegate.sqlite_batch SET replaced_at = NULL WHERE id = p_batch;
 END $$;
 
+-- Makes a completed batch its owner's data (again). NULL: there is no such batch; false: it is not complete, or its rows are gone. Looks without
+-- a lock and again under one: whoever switches locks the dataset first, then batches. What is false must be rolled back.
+CREATE OR REPLACE FUNCTION tidegate.sqlite_activate(p_id uuid)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	b tidegate.sqlite_batch;
+BEGIN
+	SELECT * INTO b FROM tidegate.sqlite_batch WHERE id = p_id;
+	IF b.id IS NULL OR b.status <> 'completed' THEN
+		RETURN CASE WHEN b.id IS NOT NULL THEN false END;
+	END IF;
+	PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	RETURN EXISTS (SELECT FROM tidegate.sqlite_batch WHERE id = p_id AND rows_gone_at IS NULL);
+END $$;
+
 -- The refined rows of a batch go from every table of its app that has a dataset_id, and so does its mirror.
 CREATE OR REPLACE FUNCTION tidegate.sqlite_forget(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	b tidegate.sqlite_batch;
-	t record;
+	of_dataset name;
 BEGIN
 	UPDATE tidegate.sqlite_batch SET rows_gone_at = now() WHERE no = p_no RETURNING * INTO b;
-	FOR t IN SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-		WHERE c.table_schema = b.profile AND c.column_name = 'dataset_id' AND t.table_type = 'BASE TABLE' LOOP
-		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, t.table_name) USING b.id;
+	FOR of_dataset IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE n.nspname = b.profile AND c.relkind = 'r' AND a.attname = 'dataset_id' AND NOT a.attisdropped LOOP
+		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, of_dataset) USING b.id;
 	END LOOP;
 	PERFORM set_config('lock_timeout', '1000', true); -- what a worker waits for us at most; another run comes
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'sqlite_row_' || p_no);
@@ -345,9 +365,9 @@ RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, tidegate, pg_temp AS $
 $$;
 
 REVOKE ALL ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.sqlite_fail, tidegate.sqlite_fail_job, tidegate.sqlite_reset, tidegate.sqlite_empty, tidegate.sqlite_remirror, tidegate.sqlite_begin,
-	tidegate.sqlite_owner, tidegate.sqlite_raw, tidegate.sqlite_data, tidegate.sqlite_data_known, tidegate.sqlite_tables, tidegate.sqlite_checkpoint, tidegate.sqlite_mirrored, tidegate.sqlite_complete, tidegate.dataset_switch, tidegate.sqlite_forget,
+	tidegate.sqlite_owner, tidegate.sqlite_raw, tidegate.sqlite_data, tidegate.sqlite_data_known, tidegate.sqlite_tables, tidegate.sqlite_checkpoint, tidegate.sqlite_mirrored, tidegate.sqlite_complete, tidegate.dataset_switch, tidegate.sqlite_activate, tidegate.sqlite_forget,
 	tidegate.sqlite_call_enter, tidegate.sqlite_chunk_put, tidegate.sqlite_silent FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.dataset_switch, tidegate.sqlite_call_enter, tidegate.sqlite_chunk_put,
+GRANT EXECUTE ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.dataset_switch, tidegate.sqlite_activate, tidegate.sqlite_call_enter, tidegate.sqlite_chunk_put,
 	tidegate.sqlite_fail, tidegate.sqlite_owner, tidegate.sqlite_raw, tidegate.sqlite_data, tidegate.sqlite_data_known TO tidegate_api;
 GRANT EXECUTE ON FUNCTION tidegate.sqlite_move, tidegate.sqlite_queue, tidegate.sqlite_fail, tidegate.sqlite_fail_job, tidegate.sqlite_reset, tidegate.sqlite_remirror, tidegate.sqlite_begin,
 	tidegate.sqlite_tables, tidegate.sqlite_checkpoint, tidegate.sqlite_mirrored, tidegate.sqlite_complete, tidegate.dataset_switch, tidegate.sqlite_forget,

@@ -28,6 +28,7 @@ CREATE TABLE tidegate.sqlite_batch (
 	error_code text COLLATE "C",
 	error_detail jsonb,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	asked_at timestamptz NOT NULL DEFAULT now(), -- created, or tried again
 	started_at timestamptz,
 	heard_at timestamptz NOT NULL DEFAULT now(), -- of a parser elsewhere: its last call
 	completed_at timestamptz,

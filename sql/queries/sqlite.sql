@@ -66,7 +66,8 @@ SELECT queue_job FROM tidegate.sqlite_batch WHERE id = $1::uuid;
 SELECT tidegate.sqlite_owner($1::uuid);
 
 -- name: sqlite_activate
-SELECT tidegate.dataset_switch(space, owner, profile, id) FROM tidegate.sqlite_batch WHERE no = $1::bigint;
+-- Whether it could be.
+SELECT tidegate.sqlite_activate($1::uuid);
 
 -- name: sqlite_move
 SELECT tidegate.sqlite_move($1::bigint, $2);

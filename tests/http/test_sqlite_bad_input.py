@@ -399,6 +399,18 @@ def test_an_upload_is_for_one_kind_of_import(gate):
     expect_problem(phone.api("POST", f"{BATCHES}/{failed['batchId']}/retry"), 409, "batch_conflict")
 
 
+def test_two_kinds_of_import_at_once(gate):
+    phone = Phone(gate, role="admin")
+    for _ in range(6):
+        key = phone.uploaded(TREE)
+        body = {"objectKey": key, "fileName": "Backup.db", "fileSize": len(TREE)}
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda n, body=body: phone.api("POST", "/api/import/jobs" if n % 2 else BATCHES, json={**body, **({"allowDuplicate": True} if n % 2 else {"profile": "mirror"})}), range(6)))
+        taken = {n % 2 for n, answer in enumerate(answers) if answer.status_code in (201, 202)}
+        assert len(taken) == 1, f"expected the file to go to one kind of import, got {[(answer.status_code, answer.text[:80]) for answer in answers]}"
+        assert {answer.status_code for answer in answers} <= {201, 202, 409}
+
+
 def test_a_failed_file_may_be_tried_again(phone):
     failed = phone.failed(TREE, "INVALID_SCHEMA", "missing_tables")
     body = {"objectKey": failed["objectKey"], "fileName": "Backup.db", "fileSize": len(TREE), "profile": "mirror"}

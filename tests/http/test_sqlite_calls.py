@@ -437,6 +437,16 @@ def test_a_silent_parser(elsewhere, batch):
     expect_problem(elsewhere.call(CALLBACK, {"batchId": batch, "parserVersion": "1", "snapshot": TWO, "chunk": {"index": 1}}), 409, "wrong_state")
 
 
+def test_a_slow_parser_does_not_undo_a_later_import(elsewhere):
+    slow, phone = elsewhere.queued(small(6), profile="mirror")["batchId"], elsewhere.phone
+    later = phone.imported(small(7), "mirror")["batchId"]
+    elsewhere.chunk(slow, ONE)
+    state = phone.wait(slow)
+    assert state["status"] == "completed" and not state["current"] and phone.get(later)["current"]
+    assert phone.api("POST", f"{BATCHES}/{slow}/activate").json()["current"] and not phone.get(later)["current"]
+    assert phone.imported(small(8), "mirror")["current"]
+
+
 def test_the_wrong_file_says_so(elsewhere):
     batch = elsewhere.queued(small(5))["batchId"]
     elsewhere.chunk(batch, chunks_of(tables_of(small(5)), 10)[0])

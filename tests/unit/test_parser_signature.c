@@ -87,7 +87,7 @@ static void test_shapes(void)
 	static const char *const stamps[] = {NULL, "", " ", "now", "-1700000000", "+1700000000", " 1700000000", "1700000000 ", "1700000000.0", "1.7e9", "0x6553f100",
 	                                     "1700000000\n", "17000000000000000000000"};
 	static const char *const nonces[] = {NULL, "", "0123456789abcde", "0123456789abcde\n", "0123456789 abcdef", "0123456789\tabcdef", "0123456789abcd\xc3\xa9", longer};
-	static const char *const signatures[] = {NULL, "", "c73d", SIGNATURE "0", "C73D8F180CF9E61D60378D1F9D34364AC52FB9747630081EC91E8D9348EADB8C",
+	static const char *const signatures[] = {NULL, "", "c73d", (SIGNATURE "0"), "C73D8F180CF9E61D60378D1F9D34364AC52FB9747630081EC91E8D9348EADB8C",
 	                                         "sha256=c73d8f180cf9e61d60378d1f9d34364ac52fb9747630081ec91e8d9348eadb8c",
 	                                         "g73d8f180cf9e61d60378d1f9d34364ac52fb9747630081ec91e8d9348eadb8c",
 	                                         " 73d8f180cf9e61d60378d1f9d34364ac52fb9747630081ec91e8d9348eadb8c"};
