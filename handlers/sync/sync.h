@@ -85,7 +85,7 @@ static inline size_t sync_columns(const struct schema_table *table)
 /* request.c: fills what is asked. False after a refusal. */
 bool sync_read_request(struct sync_call *call, struct response *response);
 
-/* The app and the scope of a call, by ?app= and the token. False after a refusal. */
+/* The app and the scope of a call: the app by the claim `app` of the token or by ?app=. False after a refusal. */
 bool sync_find_app(struct response *response, const struct sync_app **ret_app, const char **ret_scope);
 
 /* 2026-11-20T10:09:01.123456Z / back. */
