@@ -5,8 +5,6 @@
  */
 #include "core/schema/describe.h"
 
-#include <ctype.h>
-
 const char *schema_scope_name(enum schema_sync_scope scope)
 {
 	static const char *const scope_names[] = {[SCHEMA_SYNC_SUB] = "sub", [SCHEMA_SYNC_SPACE] = "space", [SCHEMA_SYNC_CATALOGUE] = "catalogue"};
@@ -154,8 +152,9 @@ static void type_name(struct buf *out, const char *name)
 	bool upper = true;
 
 	for (; *name; name++) {
+		bool small = *name >= 'a' && *name <= 'z';
 		if (*name != '_')
-			buf_append_char(out, upper ? (char)toupper((unsigned char)*name) : *name);
+			buf_append_char(out, (char)(upper && small ? *name - 'a' + 'A' : *name));
 		upper = *name == '_';
 	}
 }

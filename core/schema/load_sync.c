@@ -71,7 +71,7 @@ static enum err take_values(struct schema_loader *l, struct schema_table *table,
 {
 	struct schema_sync *sync = table->sync;
 
-	sync->values = arena_array(l->arena, table->column_count, sizeof(*sync->values));
+	sync->values = arena_array(l->arena, table->column_count, sizeof(struct schema_column *));
 	if (!sync->values)
 		return ERR_TOO_LARGE;
 	for (size_t i = 0; i < table->column_count; i++) {
@@ -168,8 +168,8 @@ static enum err check_reference(struct schema_loader *l, const struct schema_tab
 		return OK;
 	if (reference->count > SCHEMA_KEYS_MAX - 1)
 		return ERR_TOO_LARGE;
-	memmove(reference->from + 1, reference->from, reference->count * sizeof(reference->from[0]));
-	memmove(reference->to + 1, reference->to, reference->count * sizeof(reference->to[0]));
+	memmove(reference->from + 1, reference->from, reference->count * sizeof(struct schema_column *));
+	memmove(reference->to + 1, reference->to, reference->count * sizeof(struct schema_column *));
 	reference->from[0] = table->scope;
 	reference->to[0] = to->scope;
 	reference->count++;
@@ -219,7 +219,7 @@ static enum err order_tables(struct schema_loader *l, size_t count)
 {
 	struct schema_app *app = l->app;
 
-	app->synced = arena_array(l->arena, count, sizeof(*app->synced));
+	app->synced = arena_array(l->arena, count, sizeof(struct schema_table *));
 	if (!app->synced)
 		return ERR_TOO_LARGE;
 	while (app->synced_count < count) {

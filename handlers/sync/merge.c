@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { ROW_ID_MAX = SCHEMA_SYNC_KEYS_MAX * (SYNC_KEY_MAX * 6 + 128) }; /* every byte escaped */
+
 static size_t place_of(const struct schema_sync *sync, const struct schema_column *column)
 {
 	for (size_t i = 0; i < sync->key_count; i++)
@@ -52,7 +54,7 @@ static const char *row_id(struct sync_call *call, const struct schema_sync *sync
 	struct buf out;
 	if (sync->key_count == 1)
 		return key[0];
-	buf_init(&out, SCHEMA_SYNC_KEYS_MAX * (SYNC_KEY_MAX * 6 + 128));
+	buf_init(&out, ROW_ID_MAX);
 	json_start(&w, &out);
 	json_object_open(&w, NULL);
 	for (size_t i = 0; i < sync->key_count; i++) {

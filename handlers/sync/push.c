@@ -44,14 +44,14 @@ static enum err end_array(struct arena *arena, struct buf *out, const char **ret
 	return *ret ? OK : ERR_TOO_LARGE;
 }
 
-enum err sync_arrays(struct arena *arena, struct sync_row *const *rows, size_t row_count, size_t first, size_t count, const char **ret)
+enum err sync_arrays(struct arena *arena, struct sync_row *const *rows, size_t count, size_t first, size_t columns, const char **ret)
 {
 	struct buf out;
 	enum err err = OK;
 	buf_init(&out, ARRAY_MAX);
-	for (size_t c = 0; !err && c < count; c++) {
+	for (size_t c = 0; !err && c < columns; c++) {
 		buf_append_char(&out, '{');
-		for (size_t i = 0; i < row_count; i++) {
+		for (size_t i = 0; i < count; i++) {
 			if (i)
 				buf_append_char(&out, ',');
 			append_element(&out, rows[i]->values[first + c]);

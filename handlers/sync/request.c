@@ -23,8 +23,10 @@ const char *sync_time(struct arena *arena, int64_t us)
 bool sync_find_app(struct response *response, const struct sync_app **ret_app, const char **ret_scope)
 {
 	const struct request *request = response->request;
-	const char *name = query_text(request, "app");
-	*ret_app = catalog_synced(&request->gate->catalog, name);
+	const char *asked = query_text(request, "app"), *held = json_text(request->claims.all, "app");
+	const char *name = held ? held : asked;
+	/* A token that is for one app opens no other. */
+	*ret_app = held && asked && !text_equal(held, asked) ? NULL : catalog_synced(&request->gate->catalog, name);
 	if (!*ret_app) {
 		if (name)
 			refuse(response, PROBLEM_UNKNOWN_APP);

@@ -85,7 +85,7 @@ static inline size_t sync_columns(const struct schema_table *table)
 /* request.c: fills what is asked. False after a refusal. */
 bool sync_read_request(struct sync_call *call, struct response *response);
 
-/* The app and the scope of a call, by ?app= and the token. False after a refusal. */
+/* The app and the scope of a call: the app by the claim `app` of the token or by ?app=. False after a refusal. */
 bool sync_find_app(struct response *response, const struct sync_app **ret_app, const char **ret_scope);
 
 /* 2026-11-20T10:09:01.123456Z / back. */
@@ -106,8 +106,8 @@ enum err sync_push(struct sync_call *call, bool *ret_rows_failed) MUST_USE;
 enum err sync_write(struct sync_call *call, unsigned table, enum sync_statement kind, struct sync_row *const *rows, size_t count) MUST_USE;
 /* Does the failure that PostgreSQL has just reported lie in a row? */
 bool sync_is_row_failure(const struct pg *pg);
-/* Arrays of columns [first, first + count) of rows, as literals. ERR_TOO_LARGE without memory. */
-enum err sync_arrays(struct arena *arena, struct sync_row *const *rows, size_t row_count, size_t first, size_t count, const char **ret) MUST_USE;
+/* Arrays of so many columns from `first` on, of `count` rows, as literals. ERR_TOO_LARGE without memory. */
+enum err sync_arrays(struct arena *arena, struct sync_row *const *rows, size_t count, size_t first, size_t columns, const char **ret) MUST_USE;
 
 /* merge.c: a row that has the natural key of another one goes into it. The transaction is at the savepoint before the row. */
 enum err sync_merge_row(struct sync_call *call, struct sync_row *row) MUST_USE;

@@ -371,6 +371,14 @@ def test_the_app_must_be_known(user):
     expect_problem(user.raw({"changes": []}, app="crm"), 404, "unknown_app")
 
 
+def test_a_token_can_name_the_app(user):
+    token = user.gate.token("member", user.sub, space=user.sub, app="tunes")
+    assert user.gate.api("POST", "/api/sync", json={}, token=token).status_code == 200
+    assert user.raw({"changes": []}, token=token).status_code == 200
+    for claim in ("nowhere", "crm"):
+        expect_problem(user.raw({"changes": []}, token=user.gate.token("member", user.sub, app=claim)), 404, "unknown_app")
+
+
 @pytest.mark.parametrize("version,code", [(0, "schema_too_old"), (-1, "schema_too_old"), (2, "schema_too_new"), (2**53 + 1, "schema_too_new")])
 def test_versions_that_do_not_fit_are_refused(user, version, code):
     expect_problem(user.raw({"changes": [], "schemaVersion": version}), 409, code)

@@ -12,14 +12,14 @@ SECONDS = int(os.environ.get("TIDEGATE_SYNC_SECONDS", "0"))
 SEED = int(os.environ.get("TIDEGATE_SYNC_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 
 
-def make_crowd(gate, devices, seed):
+def make_crowd(gate, devices, seed, folder=None):
     sub = unique("crowd")
-    return Crowd(gate, lambda: gate.token("member", sub, space=sub), sub, devices, seed)
+    return Crowd(gate, lambda: gate.token("member", sub, space=sub), sub, devices, seed, folder)
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_devices_over_a_bad_network_agree_at_the_end(gate, number):
-    crowd = make_crowd(gate, 5, SEED + number)
+def test_devices_over_a_bad_network_agree_at_the_end(gate, tmp_path, number):
+    crowd = make_crowd(gate, 4, SEED + number, str(tmp_path))
     end = time.monotonic() + SECONDS / 3
     steps = 0
     while steps < 150 or time.monotonic() < end:

@@ -1,9 +1,11 @@
 """Sync: an operator's own tables, from a declaration alone; its next version; and a database that has drifted from it."""
 import json
+import os
+import re
 
 import pytest
 
-from instance import Instance, expect_problem, unique, wait_until
+from instance import REPOSITORY, Instance, expect_problem, unique, wait_until
 from sync_apps import Declarations, club
 from sync_client import Device
 from test_sync import User, new_id, now
@@ -194,3 +196,18 @@ def test_drift_is_explained(club_gate):
             assert "drifted" in said.stdout + said.stderr and word in said.stdout + said.stderr, f"expected {word} to be named, got {said.stdout}{said.stderr}"
         finally:
             club_gate.sql(back)
+
+
+def test_codes_and_statuses_are_documented(club_gate):
+    """docs/sync.md and docs/openapi.yaml name every code of a rejected row, and docs/sync.md every exit status of the command."""
+    def text(*parts):
+        with open(os.path.join(REPOSITORY, *parts), encoding="utf-8") as file:
+            return file.read()
+    codes = re.findall(r'^REJECTION\([A-Z_]+, "([a-z_]+)"', text("handlers", "sync", "rejections.def"), re.M)
+    guide, contract = text("docs", "sync.md"), text("docs", "openapi.yaml")
+    listed = contract[contract.index("    SyncRejection:"):contract.index("    SyncSchema:")]
+    assert len(codes) > 10
+    for code in codes:
+        assert f"`{code}`" in guide and re.search(rf"\b{code}\b", listed), f"{code} is missing in docs/sync.md or docs/openapi.yaml"
+    statuses = re.findall(r"^  (\d+) ", club_gate.run("sync", "--help").stdout.split("exit status")[1], re.M)
+    assert statuses == re.findall(r"^\| (\d+) \|", guide, re.M), "docs/sync.md and the help of tidegate sync differ in their exit statuses"

@@ -302,3 +302,18 @@ def test_old_tombstones_go_and_raise_the_floor(gate, user):
     assert gate.sql("SELECT count(*) FROM tunes.tune WHERE id = %s", kept["rowId"]) == [(1,)], "a tombstone that a row refers to stays"
     assert gate.sql("SELECT floor >= 1000 FROM tidegate.sync_scope WHERE app = 'tunes' AND scope = %s", user.sub) == [(True,)]
     assert user.sync(since=before)["resync"] is False, "who has synced since then goes on"
+
+
+def test_a_scope_that_is_held_for_too_long_is_told_to_come_back(own_instance):
+    """Never a 500: the client tries again later, with the same requestId."""
+    gate = own_instance(database__lock_timeout_ms=200)
+    user = User(gate)
+    user.push(tune())
+    with psycopg.connect(gate._conninfo("tidegate")) as connection:
+        connection.execute("SELECT 1 FROM tidegate.sync_scope WHERE scope = %s FOR UPDATE", (user.sub,))
+        answer = user.raw({"changes": [tune()], "deviceId": "phone"})
+        expect_problem(answer, 504, "timeout")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert user.sync()["resync"] is False, "a pull waits for nobody"
+    user.push(tune())
+    assert len(user.stored()) == 2

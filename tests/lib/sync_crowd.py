@@ -4,7 +4,9 @@ At the end, when the network is good again, all must agree with the server, and 
 by a newer one.
 """
 import json
+import os
 import random
+import subprocess
 import time
 import uuid
 
@@ -23,11 +25,11 @@ class Lost(Exception):
 class Wanderer(Device):
     """A device whose calls get lost on the way there or back, or arrive twice."""
 
-    def __init__(self, gate, token, random_source, faults=0.15):
+    def __init__(self, gate, token, random_source, faults=0.15, path=":memory:"):
         self.random, self.faults, self.acknowledged = random_source, faults, {}
         self.sent = {}  # when a change was first sent
         super().__init__(gate, token, skew_us=random_source.choice([0, 0, TEN_MINUTES, -TEN_MINUTES, random_source.randint(-TEN_MINUTES, TEN_MINUTES)]),
-                         page_size=random_source.choice([None, 1, 3, 20, 200]), batch=random_source.choice([1, 5, 50, 200]))
+                         page_size=random_source.choice([None, 1, 3, 20, 200]), batch=random_source.choice([1, 5, 50, 200]), path=path)
 
     def post(self, body):
         fate = self.random.random() if self.faults else 1
@@ -148,13 +150,37 @@ class Wanderer(Device):
             self.sql("DELETE FROM repertoire_tune WHERE repertoire_id = ? AND tune_id = ?", *row)
 
 
-class Crowd:
-    """The devices of one user."""
+class Commanded(Wanderer):
+    """A device whose database is synced by `tidegate sync`, which is killed now and then."""
 
-    def __init__(self, gate, token, sub, count, seed):
+    def __init__(self, gate, token, random_source, folder):
+        self.token_file = os.path.join(folder, "token")
+        super().__init__(gate, token, random_source, path=os.path.join(folder, "device.sqlite"))
+
+    def sync(self):
+        with open(self.token_file, "w", encoding="utf-8") as file:
+            file.write(self.token() + "\n")
+        command = [self.gate.path("bin", "tidegate"), "sync", "--db", os.path.join(os.path.dirname(self.token_file), "device.sqlite"), "--app", "tunes", "--url", self.gate.url,
+                   "--token-file", self.token_file, "--cacert", self.gate.path("cert.pem")]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if self.faults and self.random.random() < 0.3:
+            time.sleep(self.random.random() * 0.05)
+            running.kill()
+        _, said = running.communicate(timeout=120)
+        if running.returncode in (-9, 69):
+            raise Lost
+        assert running.returncode in (0, 3), f"expected tidegate sync to end well, got {running.returncode} {said}"
+
+
+class Crowd:
+    """The devices of one user. folder: where one more keeps its database, which the command syncs."""
+
+    def __init__(self, gate, token, sub, count, seed, folder=None):
         self.gate, self.sub, self.seed = gate, sub, seed
         self.random = random.Random(seed)
         self.devices = [Wanderer(gate, token, random.Random(self.random.random())) for _ in range(count)]
+        if folder:
+            self.devices.append(Commanded(gate, token, random.Random(self.random.random()), folder))
         self.patience = {device: self.random.choice([1, 2, 5, 20]) for device in self.devices}
 
     def step(self):
