@@ -22,6 +22,7 @@ packages_of() {
 		libisal-dev|/usr/include/isa-l.h
 		libexpat1-dev|/usr/include/expat.h
 		libsqlite3-dev|/usr/include/sqlite3.h
+		libzstd-dev|/usr/include/zstd.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
@@ -42,6 +43,9 @@ packages_of() {
 		python3-yaml|python:yaml
 		python3-jsonschema|python:jsonschema
 		python3-openpyxl|python:openpyxl
+		sqlite3|/usr/bin/sqlite3
+		age|/usr/bin/age
+		zstd|/usr/bin/zstd
 	LIST
 	s3) cat <<-'LIST' ;;
 		swift-proxy|/usr/bin/swift-proxy-server
