@@ -31,6 +31,8 @@ static const struct {
     {"jobs", command_jobs, false, "list|show|retry|cancel [ID]… --url URL --token-file FILE [OPTION]…: the queue, dead letters first of all; `jobs --help` says more"},
     {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
     {"store", command_store, true, "check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…: the S3 bucket (storage.driver = s3)"},
+    {"backup", command_backup, false, "dump DATABASE-FILE --to NEW-FILE [OPTION]…: the dump of one SQLite file by hand"},
+    {"restore", command_restore, false, "FILE | DATABASE [--from DIRECTORY] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE]: a verified database out of a backup"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };

@@ -1,0 +1,191 @@
+/*
+ * The content hash. Called while a snapshot is dumped, and for the copy that a test restore made. Must never look at a value through a
+ * conversion: the storage class is asked first.
+ */
+#include "handlers/backups/content.h"
+
+#include <endian.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELD = 65536, HASH = 32 };
+
+struct hasher {
+	crypto_generichash_state hash;
+	size_t held;
+	char bytes[HELD];
+};
+
+static void flush(struct hasher *hasher)
+{
+	crypto_generichash_update(&hasher->hash, (const unsigned char *)hasher->bytes, hasher->held);
+	hasher->held = 0;
+}
+
+static void put(struct hasher *hasher, const void *bytes, size_t n)
+{
+	if (n > HELD - hasher->held)
+		flush(hasher);
+	if (n > HELD) {
+		crypto_generichash_update(&hasher->hash, bytes, n);
+		return;
+	}
+	memcpy(hasher->bytes + hasher->held, bytes, n);
+	hasher->held += n;
+}
+
+static void put_number(struct hasher *hasher, int type, uint64_t value)
+{
+	char bytes[9] = {(char)type};
+	value = htole64(value);
+	memcpy(bytes + 1, &value, sizeof(value));
+	put(hasher, bytes, sizeof(bytes));
+}
+
+static void put_cell(struct hasher *hasher, const struct content_cell *cell)
+{
+	uint64_t bits = (uint64_t)cell->integer;
+	if (cell->type == SQLITE_FLOAT)
+		memcpy(&bits, &cell->real, sizeof(bits));
+	if (cell->type == SQLITE_TEXT || cell->type == SQLITE_BLOB)
+		bits = cell->length;
+	if (cell->type == SQLITE_NULL)
+		put(hasher, "\5", 1);
+	else
+		put_number(hasher, cell->type, bits);
+	if (cell->type == SQLITE_TEXT || cell->type == SQLITE_BLOB)
+		put(hasher, cell->bytes, cell->length);
+}
+
+/* False: no memory. */
+static bool fetch(sqlite3_stmt *statement, bool utf16, int count, struct content_cell *cells)
+{
+	for (int i = 0; i < count; i++) {
+		struct content_cell *cell = &cells[i];
+		cell->type = sqlite3_column_type(statement, i);
+		switch (cell->type) {
+		case SQLITE_INTEGER:
+			cell->integer = sqlite3_column_int64(statement, i);
+			break;
+		case SQLITE_FLOAT:
+			cell->real = sqlite3_column_double(statement, i);
+			break;
+		case SQLITE_NULL:
+			break;
+		default:
+			if (cell->type == SQLITE_BLOB)
+				cell->bytes = sqlite3_column_blob(statement, i);
+			else
+				cell->bytes = utf16 ? sqlite3_column_text16(statement, i) : (const char *)sqlite3_column_text(statement, i);
+			cell->length = (size_t)(cell->type == SQLITE_TEXT && utf16 ? sqlite3_column_bytes16(statement, i) : sqlite3_column_bytes(statement, i));
+			if (!cell->bytes && cell->length)
+				return false;
+			cell->bytes = cell->bytes ? cell->bytes : "";
+		}
+	}
+	return true;
+}
+
+static enum err read_rows(sqlite3_stmt *statement, const struct source *source, struct source_table *table, struct hasher *hasher, struct content_cell *cells,
+                          const struct content_reader *reader, int *ret_result)
+{
+	int count = table->column_count + (table->rowid ? 1 : 0), result = SQLITE_DONE;
+	enum err err = OK;
+	table->rows = 0;
+	while (!err && (result = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!fetch(statement, source->utf16, count, cells))
+			return ERR_TOO_LARGE;
+		for (int i = 0; i < count; i++)
+			put_cell(hasher, &cells[i]);
+		table->rows++;
+		if (reader)
+			err = reader->row(reader->context, cells, count);
+	}
+	*ret_result = result;
+	return err;
+}
+
+static struct hasher *new_hasher(struct arena *arena)
+{
+	struct hasher *hasher = arena_alloc(arena, sizeof(*hasher));
+	return hasher && crypto_generichash_init(&hasher->hash, NULL, 0, HASH) == 0 ? hasher : NULL;
+}
+
+enum err content_table(sqlite3 *db, struct arena *arena, const struct source *source, struct source_table *table, const struct content_reader *reader,
+                       struct backup_failure *failure)
+{
+	const char *sql = source_select(arena, table);
+	struct hasher *hasher = new_hasher(arena);
+	struct content_cell *cells = arena_array(arena, (size_t)table->column_count + 1, sizeof(*cells));
+	sqlite3_stmt *statement = NULL;
+	if (!sql || !hasher || !cells)
+		return ERR_TOO_LARGE;
+	put(hasher, table->name, strlen(table->name) + 1);
+	for (int i = 0; i < table->column_count; i++)
+		put(hasher, table->columns[i].name, strlen(table->columns[i].name) + 1);
+	int result = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+	enum err err = OK;
+	if (result == SQLITE_OK)
+		err = read_rows(statement, source, table, hasher, cells, reader, &result);
+	if (!err && result != SQLITE_DONE)
+		err = source_failed(db, result, failure);
+	sqlite3_finalize(statement);
+	if (!err) {
+		flush(hasher);
+		crypto_generichash_final(&hasher->hash, table->hash, HASH);
+	}
+	return err;
+}
+
+static enum err put_sequence(sqlite3 *db, struct hasher *hasher, struct backup_failure *failure)
+{
+	sqlite3_stmt *statement = NULL;
+	struct content_cell cells[2];
+	int result = sqlite3_prepare_v2(db, "SELECT name, seq FROM sqlite_sequence ORDER BY name, seq", -1, &statement, NULL);
+	while (result == SQLITE_OK || result == SQLITE_ROW) {
+		result = sqlite3_step(statement);
+		if (result != SQLITE_ROW || !fetch(statement, false, 2, cells))
+			break;
+		put_cell(hasher, &cells[0]);
+		put_cell(hasher, &cells[1]);
+	}
+	sqlite3_finalize(statement);
+	return result == SQLITE_DONE ? OK : source_failed(db, result, failure);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct source_table *const *)a)->name, (*(const struct source_table *const *)b)->name);
+}
+
+enum err content_total(sqlite3 *db, struct arena *arena, const struct source *source, uint8_t ret[32], struct backup_failure *failure)
+{
+	struct hasher *hasher = new_hasher(arena);
+	const struct source_table **sorted = arena_array(arena, (size_t)source->table_count + 1, sizeof(struct source_table *));
+	if (!hasher || !sorted)
+		return ERR_TOO_LARGE;
+	put(hasher, source->utf16 ? source->big_endian ? "UTF-16be" : "UTF-16le" : "UTF-8", source->utf16 ? 8 : 5);
+	put_number(hasher, SQLITE_INTEGER, (uint64_t)source->user_version);
+	put_number(hasher, SQLITE_INTEGER, (uint64_t)source->application_id);
+	put(hasher, source->schema_hash, sizeof(source->schema_hash));
+	enum err err = source->has_sequence ? put_sequence(db, hasher, failure) : OK;
+	for (int i = 0; i < source->table_count; i++)
+		sorted[i] = &source->tables[i];
+	qsort(sorted, (size_t)source->table_count, sizeof(struct source_table *), by_name); /* cannot fail */
+	for (int i = 0; i < source->table_count; i++)
+		put(hasher, sorted[i]->hash, sizeof(sorted[i]->hash));
+	flush(hasher);
+	if (!err)
+		crypto_generichash_final(&hasher->hash, ret, HASH);
+	return err;
+}
+
+enum err content_of(sqlite3 *db, struct arena *arena, struct source *ret_source, uint8_t ret[32], struct backup_failure *failure)
+{
+	enum err err = source_read(db, arena, ret_source, failure);
+	for (int i = 0; !err && i < ret_source->table_count; i++)
+		if (ret_source->tables[i].kind != SOURCE_VIRTUAL)
+			err = content_table(db, arena, ret_source, &ret_source->tables[i], NULL, failure);
+	return err ? err : content_total(db, arena, ret_source, ret, failure);
+}
