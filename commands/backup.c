@@ -1,5 +1,5 @@
 /*
- * tidegate backup: dump makes the dump of any SQLite file by hand, in the form that the backups have. Must never write over
+ * tidegate backup: run begins a run of the workers (backup_run.c); dump makes the dump of any SQLite file by hand, in the form that the backups have. Must never write over
  * a file that is there, nor leave half a dump behind.
  */
 #include "commands/backup.h"
@@ -137,5 +137,7 @@ int command_backup(struct command *command)
 	const char *what = command->argc > 1 ? command->argv[1] : "";
 	if (text_equal(what, "dump"))
 		return dump(command);
-	return complain(EXIT_USAGE, "backup dump DATABASE-FILE --to NEW-FILE: one SQLite file by hand");
+	if (text_equal(what, "run"))
+		return backup_run(command);
+	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
 }

@@ -16,4 +16,7 @@ const char *const *backup_dates(struct arena *arena, const char *directory);
 /* The sentence of a failure on standard error; returns the exit status. */
 int complain_of_backup(const char *what, enum err err, const struct backup_failure *failure);
 
+/* `backup run [DATABASE]… [--reason TEXT] [--no-wait]`. */
+int backup_run(struct command *command);
+
 #endif

@@ -106,17 +106,19 @@ static enum err read_rows(sqlite3_stmt *statement, const struct source *source, 
 	return err;
 }
 
-static struct hasher *new_hasher(struct arena *arena)
+/* One for the process: only one hash is made at a time. */
+static struct hasher *new_hasher(void)
 {
-	struct hasher *hasher = arena_alloc(arena, sizeof(*hasher));
-	return hasher && crypto_generichash_init(&hasher->hash, NULL, 0, HASH) == 0 ? hasher : NULL;
+	static struct hasher hasher;
+	hasher.held = 0;
+	return crypto_generichash_init(&hasher.hash, NULL, 0, HASH) == 0 ? &hasher : NULL;
 }
 
 enum err content_table(sqlite3 *db, struct arena *arena, const struct source *source, struct source_table *table, const struct content_reader *reader,
                        struct backup_failure *failure)
 {
 	const char *sql = source_select(arena, table);
-	struct hasher *hasher = new_hasher(arena);
+	struct hasher *hasher = new_hasher();
 	struct content_cell *cells = arena_array(arena, (size_t)table->column_count + 1, sizeof(*cells));
 	sqlite3_stmt *statement = NULL;
 	if (!sql || !hasher || !cells)
@@ -161,7 +163,7 @@ static int by_name(const void *a, const void *b)
 
 enum err content_total(sqlite3 *db, struct arena *arena, const struct source *source, uint8_t ret[32], struct backup_failure *failure)
 {
-	struct hasher *hasher = new_hasher(arena);
+	struct hasher *hasher = new_hasher();
 	const struct source_table **sorted = arena_array(arena, (size_t)source->table_count + 1, sizeof(struct source_table *));
 	if (!hasher || !sorted)
 		return ERR_TOO_LARGE;
