@@ -76,6 +76,12 @@ static enum err write_dump(struct command *command, const struct dump_options *o
 	return err;
 }
 
+static void remove_file(int fd, const char *path)
+{
+	if (fd >= 0 && path && close(fd) == 0)
+		unlink(path);
+}
+
 static int dump_file(struct command *command, const struct dump_options *options)
 {
 	struct backup_failure failure = {0};
@@ -86,7 +92,7 @@ static int dump_file(struct command *command, const struct dump_options *options
 	const char *copy = arena_printf(command->arena, "%s.%.8s.copy", options->to, id), *part = arena_printf(command->arena, "%s.%.8s.part", options->to, id);
 	int copy_fd = copy ? open(copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
 	int fd = part ? open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-	int status = copy_fd < 0 || fd < 0 ? complain(EXIT_CANNOT_CREATE, "%s: %s", options->to, strerror(errno)) : 0;
+	int status = !copy || !part || copy_fd < 0 || fd < 0 ? complain(EXIT_CANNOT_CREATE, "%s: %s", options->to, strerror(errno)) : 0;
 	enum err err = status ? ERR_IO : snapshot_take(options->source, copy, options->wait_ms, &snapshot, &failure);
 	if (!err)
 		err = write_dump(command, options, fd, &snapshot, &result, &failure);
@@ -95,10 +101,8 @@ static int dump_file(struct command *command, const struct dump_options *options
 		status = complain_of_backup(options->source, err, &failure);
 	if (!status && link(part, options->to))
 		status = complain(EXIT_CANNOT_CREATE, "%s: %s", options->to, strerror(errno));
-	if (copy_fd >= 0 && close(copy_fd) == 0)
-		unlink(copy);
-	if (fd >= 0 && close(fd) == 0)
-		unlink(part);
+	remove_file(copy_fd, copy);
+	remove_file(fd, part);
 	if (status)
 		return status;
 	hex_encode(result.hash, sizeof(result.hash), hex);
@@ -139,5 +143,7 @@ int command_backup(struct command *command)
 		return dump(command);
 	if (text_equal(what, "run"))
 		return backup_run(command);
-	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
+	if (text_equal(what, "retention"))
+		return backup_retention(command);
+	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | retention [--dry-run] | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
 }

@@ -18,5 +18,7 @@ int complain_of_backup(const char *what, enum err err, const struct backup_failu
 
 /* `backup run [DATABASE]… [--reason TEXT] [--no-wait]`. */
 int backup_run(struct command *command);
+/* `backup retention [--dry-run]`. */
+int backup_retention(struct command *command);
 
 #endif

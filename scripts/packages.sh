@@ -23,6 +23,7 @@ packages_of() {
 		libexpat1-dev|/usr/include/expat.h
 		libsqlite3-dev|/usr/include/sqlite3.h
 		libzstd-dev|/usr/include/zstd.h
+		zlib1g-dev|/usr/include/zlib.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx

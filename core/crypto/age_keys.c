@@ -41,7 +41,7 @@ static enum err add_recipient(const char *word, struct age_recipient *list, size
 
 enum err age_recipients_parse(const char *text, struct age_recipient ret[AGE_RECIPIENTS_MAX], size_t *ret_count)
 {
-	struct age_recipient list[AGE_RECIPIENTS_MAX];
+	struct age_recipient list[AGE_RECIPIENTS_MAX] = {0};
 	size_t count = 0;
 	enum err err = OK;
 	while (!err && *(text += strspn(text, " ,\t\r\n"))) {
@@ -100,7 +100,8 @@ void age_identity_text(const struct age_identity *identity, char out[AGE_TEXT_SI
 {
 	bech32_encode(identity_prefix, identity->scalar, AGE_KEY, out);
 	for (char *c = out; *c; c++)
-		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - ('a' - 'A')) : *c;
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c - ('a' - 'A'));
 }
 
 void age_identity_wipe(struct age_identity *identity)

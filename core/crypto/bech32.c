@@ -62,7 +62,9 @@ static bool fold_case(const char *text, char out[BECH32_TEXT_SIZE])
 		bool is_upper = text[n] >= 'A' && text[n] <= 'Z';
 		lower |= text[n] >= 'a' && text[n] <= 'z';
 		upper |= is_upper;
-		out[n] = is_upper ? (char)(text[n] + ('a' - 'A')) : text[n];
+		out[n] = text[n];
+		if (is_upper)
+			out[n] = (char)(text[n] + ('a' - 'A'));
 	}
 	out[n] = '\0';
 	return !(lower && upper);
@@ -70,7 +72,7 @@ static bool fold_case(const char *text, char out[BECH32_TEXT_SIZE])
 
 enum err bech32_decode(const char *text, const char *prefix, uint8_t *out, size_t n)
 {
-	char lower[BECH32_TEXT_SIZE];
+	char lower[BECH32_TEXT_SIZE] = "";
 	uint8_t bytes[BECH32_BYTES_MAX + 1] = {0};
 	size_t prefix_length = strlen(prefix), characters = (n * 8 + 4) / 5;
 	if (n > BECH32_BYTES_MAX || !fold_case(text, lower) || strlen(lower) != prefix_length + 1 + characters + CHECKSUM)

@@ -41,3 +41,13 @@ enum err backup_begin(struct pg *pg, struct arena *arena, const struct config *c
 	*ret_joined = pg_bool(&rows, 0, 1);
 	return OK;
 }
+
+const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly)
+{
+	const char **list = arena_array(arena, sources->count + 1, sizeof(*list));
+	size_t count = 0;
+	for (size_t i = 0; list && i < sources->count; i++)
+		if (weekly ? sources->list[i].weekly : sources->list[i].daily)
+			list[count++] = sources->list[i].name;
+	return list ? pg_text_array(arena, list, count) : NULL;
+}

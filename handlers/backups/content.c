@@ -63,7 +63,7 @@ static bool fetch(sqlite3_stmt *statement, bool utf16, int count, struct content
 {
 	for (int i = 0; i < count; i++) {
 		struct content_cell *cell = &cells[i];
-		cell->type = sqlite3_column_type(statement, i);
+		*cell = (struct content_cell){.type = sqlite3_column_type(statement, i), .bytes = ""};
 		switch (cell->type) {
 		case SQLITE_INTEGER:
 			cell->integer = sqlite3_column_int64(statement, i);
@@ -81,7 +81,8 @@ static bool fetch(sqlite3_stmt *statement, bool utf16, int count, struct content
 			cell->length = (size_t)(cell->type == SQLITE_TEXT && utf16 ? sqlite3_column_bytes16(statement, i) : sqlite3_column_bytes(statement, i));
 			if (!cell->bytes && cell->length)
 				return false;
-			cell->bytes = cell->bytes ? cell->bytes : "";
+			if (!cell->bytes)
+				cell->bytes = "";
 		}
 	}
 	return true;

@@ -19,7 +19,7 @@ static const char rule[] = "-- =================================================
 static void put_comment_name(struct buf *out, const char *name)
 {
 	for (; *name; name++)
-		buf_append_char(out, (unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+		buf_append(out, (unsigned char)*name < ' ' || *name == 127 ? "?" : name, 1);
 }
 
 static enum err count_rows(struct dump *dump, int64_t *total)

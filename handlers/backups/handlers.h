@@ -19,6 +19,19 @@ enum err backup_database_run(struct worker *worker, struct arena *arena, struct 
 enum err backup_database_dead(struct worker *worker, struct arena *arena, int64_t job_id, const char *code);
 enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job *job);
 
+enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
+
+/* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
+const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
+
+/*
+ * What retention would remove now, or removes: tell is called for each. *ret_count, *ret_bytes of them. What the store keeps locked stays for later.
+ */
+enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *config, bool dry_run, void (*tell)(const char *key, int64_t size), int64_t *ret_count,
+                       int64_t *ret_bytes) MUST_USE;
+
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;
 extern const struct job_schedule backup_schedules[];

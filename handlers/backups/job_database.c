@@ -158,13 +158,14 @@ static enum err make_dump(struct work *work)
 
 /* ---- upload ---- */
 
-/* daily/DAY/NAME.sql[.zst][.age]; with the time of the run behind the name where a backup of that day has the key already. */
+/* daily/DAY/NAME.sql[.zst][.age]; with the time of the run behind the name where a backup of that day has the key already, and a part of its id where one of that second has. */
 static enum err choose_key(struct work *work)
 {
 	const char *form = work->source->postgresql ? ".pgdump" : work->config->backups_zstd_level ? ".sql.zst" : ".sql", *age = work->recipient_count ? ".age" : "";
-	for (int turn = 0; turn < 2; turn++) {
+	for (int turn = 0; turn < 3; turn++) {
 		struct pg_rows rows;
-		work->key = arena_printf(work->arena, "daily/%s/%s%s%s%s%s", work->day, work->database, turn ? "-" : "", turn ? work->at : "", form, age);
+		work->key = arena_printf(work->arena, "daily/%s/%s%s%s%s%.*s%s%s", work->day, work->database, turn ? "-" : "", turn ? work->at : "", turn > 1 ? "-" : "", turn > 1 ? 8 : 0, work->result,
+		                         form, age);
 		if (!work->key)
 			return ERR_TOO_LARGE;
 		enum err err = pg_query(&work->worker->pg, work->arena, STMT_BACKUP_KEY_TAKEN, PG_VALUES(work->key, work->result), &rows);
@@ -300,8 +301,9 @@ static enum err prove(struct work *work)
 	}
 	if (err)
 		return err;
-	if (work->source->postgresql)
-		return OK;
+	err = pg_query(&work->worker->pg, work->arena, STMT_BACKUP_WEIGH, PG_VALUES(work->object_id), NULL);
+	if (err || work->source->postgresql)
+		return err;
 	work->manifest.verified_at_us = clock_unix_us();
 	return of_store(work, place_manifest(work));
 }

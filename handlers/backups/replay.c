@@ -104,10 +104,12 @@ static void note_comment(struct replay *replay)
 /* Inside a quoted text or a comment: takes what belongs to it, its end included. */
 static size_t take_quoted(struct replay *replay, const char *bytes, size_t n)
 {
-	char end = replay->state == '[' ? ']' : replay->state == '-' ? '\n' : replay->state == '*' ? '/' : replay->state;
+	int end = replay->state == '[' ? ']' : replay->state == '-' ? '\n' : replay->state == '*' ? '/' : replay->state;
 	const char *found = memchr(bytes, end, n);
 	size_t taken = found ? (size_t)(found - bytes) + 1 : n;
-	char before = found && found > bytes ? found[-1] : replay->before;
+	char before = replay->before;
+	if (found && found > bytes)
+		before = found[-1];
 	if (found && replay->state == '-') {
 		buf_append(&replay->statement, bytes, taken - 1);
 		note_comment(replay);
@@ -117,7 +119,9 @@ static size_t take_quoted(struct replay *replay, const char *bytes, size_t n)
 	}
 	if (found && (replay->state != '*' || before == '*'))
 		replay->state = 0;
-	replay->before = replay->state ? bytes[taken - 1] : 0;
+	replay->before = bytes[taken - 1];
+	if (!replay->state)
+		replay->before = 0;
 	return taken;
 }
 

@@ -6,6 +6,9 @@ enum { TICK_EVERY_S = 60 };
 const struct job_kind backup_job_kinds[] = {
     {"backup.database", backup_database_run, backup_database_dead},
     {"backup.tick", backup_tick_run, NULL},
+    {"backup.weekly", backup_weekly_run, NULL},
+    {"backup.retention", backup_retention_run, NULL},
+    {"backup.reconcile", backup_reconcile_run, NULL},
 };
 const size_t backup_job_kind_count = sizeof(backup_job_kinds) / sizeof(backup_job_kinds[0]);
 

@@ -91,6 +91,89 @@ BEGIN
 	RETURN count;
 END $$;
 
+-- The last slot of a schedule at a time of day (UTC), on one day of the week (ISO: 1 is Monday) or, with null, on every day.
+CREATE OR REPLACE FUNCTION tidegate.backup_slot(p_at time, p_weekday int, p_now timestamptz DEFAULT now())
+RETURNS timestamptz LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+	SELECT max((d::date + p_at) AT TIME ZONE 'UTC')
+	FROM generate_series((p_now AT TIME ZONE 'UTC')::date - 7, (p_now AT TIME ZONE 'UTC')::date, interval '1 day') AS d
+	WHERE (d::date + p_at) AT TIME ZONE 'UTC' <= p_now AND (p_weekday IS NULL OR extract(isodow FROM d) = p_weekday);
+$$;
+
+-- Takes the slot that is due; false when it was taken before, or the schedule is new. However long nobody looked, one slot is made up for.
+CREATE OR REPLACE FUNCTION tidegate.backup_due(p_name text, p_at time, p_weekday int)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	due timestamptz := tidegate.backup_slot(p_at, p_weekday);
+BEGIN
+	INSERT INTO tidegate.backup_schedule (name, slot) VALUES (p_name, due) ON CONFLICT (name) DO NOTHING;
+	IF FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE tidegate.backup_schedule SET slot = due WHERE name = p_name AND slot < due;
+	RETURN FOUND;
+END $$;
+
+-- What retention may remove: dailies after p_days days, weeklies after p_weeks weeks. Never the newest verified one of a database, nor a daily of one that
+-- the weekly archive should hold (p_weekly) and no verified archive does, unless a verified one of the same day stands in for it.
+CREATE OR REPLACE FUNCTION tidegate.backup_expired(p_space text, p_days int, p_weeks int, p_weekly text[])
+RETURNS TABLE (id uuid, key text, size bigint) LANGUAGE sql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	SELECT o.id, o.key, o.size FROM tidegate.backup_object o
+	WHERE o.space = p_space AND o.state = 'stored'
+	  AND o.day < (now() AT TIME ZONE 'UTC')::date - CASE o.kind WHEN 'daily' THEN p_days ELSE 7 * p_weeks END
+	  AND EXISTS (SELECT FROM tidegate.backup_object n
+	              WHERE n.space = o.space AND (o.kind = 'weekly' OR n.database = o.database) AND n.kind = o.kind AND n.state = 'stored' AND n.id <> o.id
+	                AND (n.verified_at IS NOT NULL OR n.content_hash IS NULL AND n.verify_error IS NULL) AND (n.day, n.created_at) > (o.day, o.created_at))
+	  AND (o.kind = 'weekly' OR o.archive_id IS NOT NULL OR NOT o.database = ANY (p_weekly)
+	       OR EXISTS (SELECT FROM tidegate.backup_object n WHERE n.space = o.space AND n.database = o.database AND n.kind = 'daily' AND n.day = o.day
+	                  AND n.created_at > o.created_at AND n.verified_at IS NOT NULL))
+	ORDER BY o.day, o.key;
+$$;
+
+-- Databases without a good backup for longer than p_hours: each is said once, until it has been good again. Emits the events; their number.
+CREATE OR REPLACE FUNCTION tidegate.backup_absent(p_space text, p_databases text[], p_hours int)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	late record;
+	count bigint := 0;
+BEGIN
+	DELETE FROM tidegate.backup_alert a WHERE a.space = p_space AND a.kind = 'stale'
+	  AND EXISTS (SELECT FROM tidegate.backup_object o WHERE o.space = p_space AND o.database = a.database AND o.state = 'stored' AND o.verified_at > now() - make_interval(hours => p_hours));
+	FOR late IN
+		SELECT d.name, max(o.verified_at) AS last FROM unnest(p_databases) AS d (name)
+		LEFT JOIN tidegate.backup_object o ON o.space = p_space AND o.database = d.name AND o.state = 'stored' AND o.verified_at IS NOT NULL
+		GROUP BY d.name
+		HAVING coalesce(max(o.verified_at), (SELECT min(since) FROM tidegate.backup_schedule)) < now() - make_interval(hours => p_hours)
+	LOOP
+		INSERT INTO tidegate.backup_alert (space, database, kind) VALUES (p_space, late.name, 'stale') ON CONFLICT DO NOTHING;
+		CONTINUE WHEN NOT FOUND;
+		PERFORM tidegate.event_emit(p_space, 'backup.stale', jsonb_build_object('database', late.name, 'lastVerifiedAt', late.last, 'hours', p_hours));
+		count := count + 1;
+	END LOOP;
+	RETURN count;
+END $$;
+
+-- The size of a backup against the mean of the seven before it: less than half, or more than twice, is told.
+CREATE OR REPLACE FUNCTION tidegate.backup_weigh(p_object uuid)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	this tidegate.backup_object;
+	mean numeric;
+	runs bigint;
+BEGIN
+	SELECT * INTO this FROM tidegate.backup_object WHERE id = p_object;
+	SELECT avg(size), count(*) INTO mean, runs FROM
+		(SELECT size FROM tidegate.backup_object o WHERE o.space = this.space AND o.database = this.database AND o.kind = 'daily' AND o.state IN ('stored', 'deleted')
+		   AND o.id <> this.id AND o.created_at < this.created_at AND o.verify_error IS NULL ORDER BY o.created_at DESC LIMIT 7) s;
+	IF runs < 3 OR this.size BETWEEN mean * 0.5 AND mean * 2 THEN
+		RETURN false;
+	END IF;
+	PERFORM tidegate.event_emit(this.space, 'backup.size_anomaly', jsonb_build_object('id', this.run_id, 'database', this.database, 'size', this.size, 'mean', round(mean)));
+	RETURN true;
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.backup_slot, tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_slot TO tidegate_api, tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_begin, tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_begin TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap TO tidegate_worker;

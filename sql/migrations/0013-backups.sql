@@ -50,6 +50,7 @@ CREATE TABLE tidegate.backup_object (
 	row_count bigint,
 	table_count int,
 	recipients text[] NOT NULL DEFAULT '{}',
+	archive_id uuid REFERENCES tidegate.backup_object (id) ON DELETE SET NULL, -- of a daily: the verified weekly archive that holds it
 	manifest jsonb NOT NULL DEFAULT '{}',
 	state text COLLATE "C" NOT NULL DEFAULT 'stored' CHECK (state IN ('stored', 'deleting', 'deleted')),
 	created_at timestamptz NOT NULL DEFAULT now(),
@@ -61,6 +62,22 @@ CREATE TABLE tidegate.backup_object (
 CREATE INDEX backup_object_list_idx ON tidegate.backup_object (space, created_at DESC, id DESC) WHERE state = 'stored';
 CREATE INDEX backup_object_database_idx ON tidegate.backup_object (space, database, day DESC, created_at DESC) WHERE state = 'stored';
 
+-- The last slot of each schedule that was taken. A schedule that is new begins with its next slot.
+CREATE TABLE tidegate.backup_schedule (
+	name text COLLATE "C" PRIMARY KEY,
+	slot timestamptz NOT NULL,
+	since timestamptz NOT NULL DEFAULT now()
+);
+
+-- What was said last about a database that has had no good backup for too long: it is said once, and again once it was good in between.
+CREATE TABLE tidegate.backup_alert (
+	space text COLLATE "C" NOT NULL,
+	database text COLLATE "C" NOT NULL,
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('stale', 'size_anomaly')),
+	at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (space, database, kind)
+);
+
 ALTER TABLE tidegate.backup_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tidegate.backup_result ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tidegate.backup_object ENABLE ROW LEVEL SECURITY;
@@ -71,4 +88,6 @@ CREATE POLICY worker ON tidegate.backup_run TO tidegate_worker USING (true);
 CREATE POLICY worker ON tidegate.backup_result TO tidegate_worker USING (true);
 CREATE POLICY worker ON tidegate.backup_object TO tidegate_worker USING (true);
 GRANT SELECT ON tidegate.backup_run, tidegate.backup_result, tidegate.backup_object TO tidegate_api;
-GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.backup_run, tidegate.backup_result, tidegate.backup_object TO tidegate_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.backup_run, tidegate.backup_result, tidegate.backup_object, tidegate.backup_schedule, tidegate.backup_alert
+	TO tidegate_worker;
+GRANT SELECT ON tidegate.backup_schedule TO tidegate_api;

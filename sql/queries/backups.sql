@@ -53,3 +53,64 @@ SELECT r.database, r.state, r.phase, r.started_at AS "startedAt", r.ended_at AS 
        o.key AS "objectKey", o.size, o.row_count AS rows, o.table_count AS tables, o.verified_at AS "verifiedAt"
 FROM tidegate.backup_result r LEFT JOIN tidegate.backup_object o ON o.result_id = r.id AND o.state = 'stored'
 WHERE r.run_id = $1::uuid ORDER BY r.place;
+
+-- name: backup_due
+-- $2 a time of day in UTC, $3 day of the week (ISO) or null.
+SELECT tidegate.backup_due($1, $2::time, $3::int);
+
+-- name: backup_enqueue
+SELECT tidegate.job_enqueue($1, '{}', $2, $1, NULL);
+
+-- name: backup_absent
+SELECT tidegate.backup_absent($1, $2::text[], $3::int);
+
+-- name: backup_weigh
+SELECT tidegate.backup_weigh($1::uuid);
+
+-- name: backup_expired
+SELECT id, key, size FROM tidegate.backup_expired($1, $2::int, $3::int, $4::text[]);
+
+-- name: backup_deleting
+-- Asked again under the row's lock: between the look and now somebody may have found it worth keeping. And those that an earlier run left behind.
+UPDATE tidegate.backup_object SET state = 'deleting'
+WHERE id = $1::uuid AND state = 'stored' AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
+
+-- name: backup_going
+SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' ORDER BY key;
+
+-- name: backup_deleted
+UPDATE tidegate.backup_object SET state = 'deleted', deleted_at = now() WHERE id = $1::uuid AND state = 'deleting';
+
+-- name: backup_inventory
+-- Everything that ought to be in the store.
+SELECT id, key, size, database FROM tidegate.backup_object WHERE space = $1 AND state = 'stored' ORDER BY key;
+
+-- name: backup_lost
+-- The object is gone, or is not the one that was stored: nobody may take it for good any more.
+UPDATE tidegate.backup_object SET verified_at = NULL, verify_error = $2 WHERE id = $1::uuid AND state = 'stored' AND verify_error IS DISTINCT FROM $2
+RETURNING tidegate.event_emit(space, 'backup.failed', jsonb_build_object('id', run_id, 'state', 'failed', 'failures', jsonb_build_array(jsonb_build_object('database', database, 'error', $2))));
+
+-- name: backup_week
+-- ISO year and week of today (UTC); its archive's key, if there is one that is good.
+SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW'),
+       (SELECT o.key FROM tidegate.backup_object o WHERE o.space = $1 AND o.kind = 'weekly' AND o.database = to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW') AND o.state = 'stored'
+        AND o.verified_at IS NOT NULL LIMIT 1),
+       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD');
+
+-- name: backup_week_members
+-- Of the last seven days: for every database and day the newest good backup, or no key where there is none.
+SELECT d.name, to_char(y.day, 'YYYY-MM-DD'), o.id, o.key, o.size, o.sha256, extract(epoch FROM o.created_at)::bigint
+FROM unnest($2::text[]) AS d (name)
+CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object b WHERE b.space = $1 AND b.kind = 'daily' AND b.database = d.name AND b.day = y.day::date AND b.state = 'stored'
+	AND (b.verified_at IS NOT NULL OR b.content_hash IS NULL AND b.verify_error IS NULL) ORDER BY b.created_at DESC LIMIT 1) o ON true
+ORDER BY d.name COLLATE "C", y.day;
+
+-- name: backup_week_stored
+INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, manifest, verified_at)
+VALUES ($1, 'weekly', $2, $3::date, $4, $5::bigint, $6, $7::jsonb, now())
+ON CONFLICT (key) DO UPDATE SET size = $5::bigint, sha256 = $6, manifest = $7::jsonb, verified_at = now(), verify_error = NULL, state = 'stored', deleted_at = NULL, created_at = now()
+RETURNING id;
+
+-- name: backup_week_holds
+UPDATE tidegate.backup_object SET archive_id = $1::uuid WHERE id = ANY ($2::uuid[]);

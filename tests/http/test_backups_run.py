@@ -151,6 +151,15 @@ def test_a_good_backup_is_never_written_over(make, tmp_path):
     assert open(backups.blob(first[0]), "rb").read() == before and backups.object("shop") == second
 
 
+def test_runs_of_one_second(make):
+    """However many runs a second sees, each has a key of its own."""
+    backups = make({"shop": 1})
+    for _ in range(6):
+        backups.run()
+    found = backups.rows("SELECT key, verified_at IS NOT NULL FROM tidegate.backup_object")
+    assert len(found) == 6 and all(verified for _, verified in found) and all(os.path.exists(backups.blob(key)) for key, _ in found)
+
+
 def test_what_the_store_gives_back_is_what_counts(make):
     """The stored bytes are changed between upload and proof: the backup is there, and never called verified."""
     backups = make({"shop": 500})

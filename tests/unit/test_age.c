@@ -63,7 +63,7 @@ static void test_round_trip(void)
 		ok(good, "%zu bytes, with either key", sizes[i]);
 	}
 	is_i64(open_with(&other, sealed.data, sealed.len, 1000, &opened), ERR_DENIED, "a key that it is not for");
-	is_i64(opened.len, 0, "learns nothing");
+	is_i64((int64_t)opened.len, 0, "learns nothing");
 	buf_release(&sealed);
 	buf_release(&opened);
 }
@@ -131,7 +131,7 @@ static void test_headers(void)
 	struct age_recipient none;
 	is_i64(age_seal_start(&stream, &none, 0, into(&sealed)), ERR_INVALID, "nothing is encrypted to nobody");
 	age_release(&stream);
-	is_i64(sealed.len, 0, "and nothing is written");
+	is_i64((int64_t)sealed.len, 0, "and nothing is written");
 	buf_release(&sealed);
 	buf_release(&edited);
 	buf_release(&opened);
@@ -151,7 +151,7 @@ static void test_keys(void)
 	size_t count = 7;
 	memcpy(recipient.point, own.point, AGE_KEY);
 	age_recipient_text(&recipient, text);
-	is_i64(strlen(text), 62, "a public key has 62 characters");
+	is_i64((int64_t)strlen(text), 62, "a public key has 62 characters");
 	ok(age_recipient_parse(text, &recipient) == OK && memcmp(recipient.point, own.point, AGE_KEY) == 0, "and comes back");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		is_i64(age_recipient_parse(wrong[i], &recipient), ERR_INVALID, *wrong[i] ? wrong[i] : "(nothing)");
@@ -165,7 +165,7 @@ static void test_keys(void)
 	is_i64(age_recipients_parse(list, many, &count), ERR_INVALID, "a list with one that does not parse is none");
 	snprintf(list, sizeof(list), "%s, %s", text, text);
 	is_i64(age_recipients_parse(list, many, &count), ERR_INVALID, "nor one that names a key twice");
-	is_i64(count, 7, "and nothing of it is kept");
+	is_i64((int64_t)count, 7, "and nothing of it is kept");
 	memcpy(recipient.point, escrow.point, AGE_KEY);
 	age_recipient_text(&recipient, secret);
 	snprintf(list, sizeof(list), " %s,\n%s ", text, secret);
@@ -177,7 +177,7 @@ static void test_keys(void)
 
 static char directory[] = "/tmp/tidegate-age-XXXXXX";
 
-static bool shell(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static bool shell(const char *format, ...)
 {
 	char command[1000];
 	va_list args;

@@ -18,7 +18,10 @@ static bool comes_back(double value, char text[LITERAL_REAL_MAX + 16])
 	bool good = n <= 416 && sqlite3_prepare_v2(parser.db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
 	            sqlite3_column_type(statement, 0) == SQLITE_FLOAT;
 	double got = good ? sqlite3_column_double(statement, 0) : 0;
-	good = good && memcmp(&got, &value, sizeof(got)) == 0;
+	uint64_t got_bits, bits;
+	memcpy(&got_bits, &got, sizeof(got_bits));
+	memcpy(&bits, &value, sizeof(bits));
+	good = good && got_bits == bits;
 	sqlite3_finalize(statement);
 	return good;
 }
