@@ -114,3 +114,76 @@ RETURNING id;
 
 -- name: backup_week_holds
 UPDATE tidegate.backup_object SET archive_id = $1::uuid WHERE id = ANY ($2::uuid[]);
+
+-- name: backup_run_list
+-- Newest first. Relies on backup_run_list_idx.
+SELECT n.id, n.trigger, n.reason, n.state, n.started_at AS "startedAt", n.ended_at AS "endedAt",
+       (SELECT json_build_object('total', count(*), 'successful', count(*) FILTER (WHERE state = 'succeeded'), 'failed', count(*) FILTER (WHERE state = 'failed'),
+                                 'running', count(*) FILTER (WHERE state = 'running'))
+        FROM tidegate.backup_result WHERE run_id = n.id) AS databases
+FROM tidegate.backup_run n WHERE n.space = current_setting('tidegate.space') ORDER BY n.started_at DESC, n.id DESC LIMIT 10;
+
+-- name: backup_totals
+-- Is a run under way; what is stored; when the next daily run is due ($1 a time of day, UTC).
+SELECT EXISTS (SELECT FROM tidegate.backup_run WHERE space = current_setting('tidegate.space') AND state = 'running'), count(*), coalesce(sum(size), 0)::bigint,
+       to_char(min(day), 'YYYY-MM-DD'), to_char(max(day), 'YYYY-MM-DD'),
+       to_char((tidegate.backup_slot($1::time, NULL) + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM tidegate.backup_object WHERE space = current_setting('tidegate.space') AND state = 'stored';
+
+-- name: backup_databases
+-- Per name: the newest verified backup, and the sizes of the newest seven, newest first. Relies on backup_object_database_idx.
+SELECT d.name, v.verified_at AS "lastVerifiedAt", extract(epoch FROM now() - v.verified_at)::bigint AS "ageSeconds", v.size, v.row_count AS rows,
+       (SELECT coalesce(json_agg(s.size), '[]') FROM (SELECT size FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name
+        AND o.state = 'stored' ORDER BY o.day DESC, o.created_at DESC LIMIT 7) s) AS sizes,
+       (SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+        ORDER BY r.started_at DESC LIMIT 1) AS _error
+FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
+	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
+ORDER BY d.place;
+
+-- name: backup_list
+-- Newest first: $1 database, $2 kind, $3 and $4 days, each or null; $5 and $6 the last item of the page before; $7 one more than the page.
+SELECT id, kind, database, to_char(day, 'YYYY-MM-DD') AS date, key AS "objectKey", size, row_count AS rows, table_count AS tables, sha256, recipients <> '{}' AS encrypted,
+       verified_at AS "verifiedAt", verify_error AS _error, created_at AS "createdAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _at
+FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND ($1::text IS NULL OR database = $1) AND ($2::text IS NULL OR kind = $2)
+  AND ($3::date IS NULL OR day >= $3::date) AND ($4::date IS NULL OR day <= $4::date)
+  AND ($5::bigint IS NULL OR (created_at, id) < (to_timestamp($5::bigint / 1000000.0), $6::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $7::int;
+
+-- name: backup_find
+-- The backup of a database and day to hand out: a verified one before another, the newest of those. $1 kind, $3 null for a weekly one.
+SELECT id, key, size, verified_at, recipients <> '{}' FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND database = $2 AND ($3::date IS NULL OR day = $3::date)
+ORDER BY day DESC, verified_at IS NULL, created_at DESC LIMIT 1;
+
+-- name: backup_days
+-- The days there are of a database, newest first.
+SELECT string_agg(DISTINCT to_char(day, 'YYYY-MM-DD'), ', ' ORDER BY to_char(day, 'YYYY-MM-DD') DESC) FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND ($2::text IS NULL OR database = $2);
+
+-- name: backup_newest_verified
+SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = 'daily' AND database = $1 AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL)
+ORDER BY day DESC, created_at DESC LIMIT 1;
+
+-- name: backup_compare
+-- Tables of two days side by side, by their manifests: the newest backup of each day.
+WITH a AS (SELECT t ->> 'name' AS name, (t ->> 'rows')::bigint AS rows, t ->> 'hash' AS hash
+           FROM (SELECT manifest FROM tidegate.backup_object WHERE id = $1::uuid) m, jsonb_array_elements(m.manifest -> 'content' -> 'tables') t),
+     b AS (SELECT t ->> 'name' AS name, (t ->> 'rows')::bigint AS rows, t ->> 'hash' AS hash
+           FROM (SELECT manifest FROM tidegate.backup_object WHERE id = $2::uuid) m, jsonb_array_elements(m.manifest -> 'content' -> 'tables') t)
+SELECT coalesce(a.name, b.name) AS "table", CASE WHEN a.name IS NULL THEN 'added' WHEN b.name IS NULL THEN 'removed' WHEN a.hash = b.hash THEN 'same' ELSE 'changed' END AS state,
+       a.rows AS "rowsFrom", b.rows AS "rowsTo"
+FROM a FULL JOIN b ON b.name = a.name ORDER BY 1;
+
+-- name: backup_schema_same
+SELECT (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_object WHERE id = $1::uuid) = (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_object WHERE id = $2::uuid);
+
+-- name: backup_verify_enqueue
+-- One test restore of an object at a time.
+SELECT tidegate.job_enqueue('backup.verify', jsonb_build_object('id', $1::uuid), current_setting('tidegate.space'), $1::uuid::text, 'backup.verify');
+
+-- name: backup_to_verify
+SELECT key, size, sha256, content_hash, recipients <> '{}', database FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';
