@@ -31,6 +31,7 @@ packages_of() {
 		openssl|/usr/bin/openssl
 		ca-certificates|/etc/ssl/certs/ca-certificates.crt
 		curl|/usr/bin/curl
+		sqlite3|/usr/bin/sqlite3
 	LIST
 	test) cat <<-'LIST' ;;
 		perl|/usr/bin/prove
