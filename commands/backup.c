@@ -99,7 +99,7 @@ static int dump_file(struct command *command, const struct dump_options *options
 	snapshot_release(&snapshot);
 	if (!status && err)
 		status = complain_of_backup(options->source, err, &failure);
-	if (!status && link(part, options->to))
+	if (!status && part && link(part, options->to))
 		status = complain(EXIT_CANNOT_CREATE, "%s: %s", options->to, strerror(errno));
 	remove_file(copy_fd, copy);
 	remove_file(fd, part);

@@ -5,34 +5,119 @@
 #include "handlers/backups/content.h"
 
 #include <endian.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { HELD = 65536, HASH = 32 };
 
+/*
+ * The hash of what was put so far. With beside, a thread of its own takes full pieces, so that whoever reads rows goes on meanwhile; it is
+ * started by the first full one. Two pieces go back and forth: `filled` counts those it may take, `empty` those it has given back.
+ */
 struct hasher {
 	crypto_generichash_state hash;
-	size_t held;
-	char bytes[HELD];
+	size_t held; /* bytes in the piece at hand */
+	int piece;
+	bool beside, running;
+	pthread_t thread;
+	sem_t filled, empty;
+	size_t lengths[2]; /* of a piece that was handed over; 0 ends the thread */
+	char bytes[2][HELD];
 };
+
+static void update(struct hasher *hasher, const char *bytes, size_t n)
+{
+	crypto_generichash_update(&hasher->hash, (const unsigned char *)bytes, n);
+}
+
+static void wait_for(sem_t *semaphore)
+{
+	while (sem_wait(semaphore))
+		;
+}
+
+static void *hash_beside(void *context)
+{
+	struct hasher *hasher = context;
+	for (int piece = 0;; piece ^= 1) {
+		wait_for(&hasher->filled);
+		if (!hasher->lengths[piece])
+			return NULL;
+		update(hasher, hasher->bytes[piece], hasher->lengths[piece]);
+		sem_post(&hasher->empty);
+	}
+}
+
+/* Without a thread the work is done all the same. Signals are for the thread that was there first. */
+static bool start_thread(struct hasher *hasher)
+{
+	sigset_t all, before;
+	if (sem_init(&hasher->filled, 0, 0) || sem_init(&hasher->empty, 0, 2))
+		return false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	hasher->running = pthread_create(&hasher->thread, NULL, hash_beside, hasher) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (hasher->running)
+		wait_for(&hasher->empty); /* the piece at hand is ours */
+	return hasher->running;
+}
+
+static void hand_over(struct hasher *hasher, size_t n)
+{
+	hasher->lengths[hasher->piece] = n;
+	sem_post(&hasher->filled);
+	hasher->piece ^= 1;
+	wait_for(&hasher->empty);
+}
 
 static void flush(struct hasher *hasher)
 {
-	crypto_generichash_update(&hasher->hash, (const unsigned char *)hasher->bytes, hasher->held);
+	if (hasher->beside && !hasher->running)
+		hasher->beside = start_thread(hasher);
+	if (hasher->running && hasher->held)
+		hand_over(hasher, hasher->held);
+	else
+		update(hasher, hasher->bytes[hasher->piece], hasher->held);
 	hasher->held = 0;
 }
 
 static void put(struct hasher *hasher, const void *bytes, size_t n)
 {
-	if (n > HELD - hasher->held)
+	const char *from = bytes;
+	while (n > HELD - hasher->held) {
+		size_t part = HELD - hasher->held;
+		memcpy(hasher->bytes[hasher->piece] + hasher->held, from, part);
+		hasher->held = HELD;
+		from += part;
+		n -= part;
 		flush(hasher);
-	if (n > HELD) {
-		crypto_generichash_update(&hasher->hash, bytes, n);
-		return;
 	}
-	memcpy(hasher->bytes + hasher->held, bytes, n);
+	memcpy(hasher->bytes[hasher->piece] + hasher->held, from, n);
 	hasher->held += n;
+}
+
+/* The last piece, and the end of the thread. */
+static void finish(struct hasher *hasher, uint8_t out[HASH])
+{
+	bool running = hasher->running;
+	if (running && hasher->held)
+		flush(hasher);
+	if (running) {
+		hasher->lengths[hasher->piece] = 0;
+		sem_post(&hasher->filled);
+		pthread_join(hasher->thread, NULL);
+		sem_destroy(&hasher->filled);
+		sem_destroy(&hasher->empty);
+		hasher->running = false;
+	}
+	update(hasher, hasher->bytes[hasher->piece], hasher->held);
+	hasher->held = 0;
+	crypto_generichash_final(&hasher->hash, out, HASH);
 }
 
 static void put_number(struct hasher *hasher, int type, uint64_t value)
@@ -108,10 +193,12 @@ static enum err read_rows(sqlite3_stmt *statement, const struct source *source, 
 }
 
 /* One for the process: only one hash is made at a time. */
-static struct hasher *new_hasher(void)
+static struct hasher *new_hasher(bool beside)
 {
 	static struct hasher hasher;
 	hasher.held = 0;
+	hasher.piece = 0;
+	hasher.beside = beside;
 	return crypto_generichash_init(&hasher.hash, NULL, 0, HASH) == 0 ? &hasher : NULL;
 }
 
@@ -119,7 +206,7 @@ enum err content_table(sqlite3 *db, struct arena *arena, const struct source *so
                        struct backup_failure *failure)
 {
 	const char *sql = source_select(arena, table);
-	struct hasher *hasher = new_hasher();
+	struct hasher *hasher = new_hasher(reader != NULL);
 	struct content_cell *cells = arena_array(arena, (size_t)table->column_count + 1, sizeof(*cells));
 	sqlite3_stmt *statement = NULL;
 	if (!sql || !hasher || !cells)
@@ -134,10 +221,10 @@ enum err content_table(sqlite3 *db, struct arena *arena, const struct source *so
 	if (!err && result != SQLITE_DONE)
 		err = source_failed(db, result, failure);
 	sqlite3_finalize(statement);
-	if (!err) {
-		flush(hasher);
-		crypto_generichash_final(&hasher->hash, table->hash, HASH);
-	}
+	uint8_t hash[HASH];
+	finish(hasher, hash);
+	if (!err)
+		memcpy(table->hash, hash, sizeof(hash));
 	return err;
 }
 
@@ -164,7 +251,7 @@ static int by_name(const void *a, const void *b)
 
 enum err content_total(sqlite3 *db, struct arena *arena, const struct source *source, uint8_t ret[32], struct backup_failure *failure)
 {
-	struct hasher *hasher = new_hasher();
+	struct hasher *hasher = new_hasher(false);
 	const struct source_table **sorted = arena_array(arena, (size_t)source->table_count + 1, sizeof(struct source_table *));
 	if (!hasher || !sorted)
 		return ERR_TOO_LARGE;
@@ -178,9 +265,10 @@ enum err content_total(sqlite3 *db, struct arena *arena, const struct source *so
 	qsort(sorted, (size_t)source->table_count, sizeof(struct source_table *), by_name); /* cannot fail */
 	for (int i = 0; i < source->table_count; i++)
 		put(hasher, sorted[i]->hash, sizeof(sorted[i]->hash));
-	flush(hasher);
+	uint8_t hash[HASH];
+	finish(hasher, hash);
 	if (!err)
-		crypto_generichash_final(&hasher->hash, ret, HASH);
+		memcpy(ret, hash, sizeof(hash));
 	return err;
 }
 

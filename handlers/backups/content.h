@@ -28,7 +28,7 @@ struct content_reader {
 	void *context;
 };
 
-/* Reads a whole table; fills its rows and hash. reader NULL: nobody needs to know. */
+/* Reads a whole table; fills its rows and hash. reader NULL: nobody needs to know. With one, a thread hashes beside it; without (in a sandbox, say) none is made. */
 enum err content_table(sqlite3 *db, struct arena *arena, const struct source *source, struct source_table *table, const struct content_reader *reader,
                        struct backup_failure *failure) MUST_USE;
 
