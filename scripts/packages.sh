@@ -76,6 +76,8 @@ packages_of() {
 		npm|/usr/bin/npm
 		libcsv-dev|/usr/include/csv.h
 		sqlite3|/usr/bin/sqlite3
+		age|/usr/bin/age
+		zstd|/usr/bin/zstd
 		python3|/usr/bin/python3
 		python3-openpyxl|python:openpyxl
 	LIST

@@ -21,6 +21,7 @@ extern const struct route_table backup_routes;
 enum err backup_info(struct request *request, struct response *response);
 enum err backup_health(struct request *request, struct response *response);
 enum err backup_status(struct request *request, struct response *response);
+enum err backup_metrics(struct request *request, struct response *response);
 enum err backup_list(struct request *request, struct response *response);
 enum err backup_run_show(struct request *request, struct response *response);
 enum err backup_compare(struct request *request, struct response *response);

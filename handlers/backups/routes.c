@@ -7,6 +7,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/backups", GUARD_OPEN, 0, backup_info},
     {METHOD_GET, "/backups/", GUARD_OPEN, 0, backup_info},
     {METHOD_GET, "/backups/health", GUARD_OPEN, 0, backup_health},
+    {METHOD_GET, "/backups/metrics", GUARD_ADMIN, 0, backup_metrics},
     {METHOD_GET, "/backups/status", GUARD_ADMIN, 0, backup_status},
     {METHOD_GET, "/backups/list", GUARD_ADMIN, 0, backup_list},
     {METHOD_POST, "/backups/trigger", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, backup_trigger},

@@ -136,7 +136,10 @@ SELECT d.name, v.verified_at AS "lastVerifiedAt", extract(epoch FROM now() - v.v
        (SELECT coalesce(json_agg(s.size), '[]') FROM (SELECT size FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name
         AND o.state = 'stored' ORDER BY o.day DESC, o.created_at DESC LIMIT 7) s) AS sizes,
        (SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
-        ORDER BY r.started_at DESC LIMIT 1) AS _error
+        ORDER BY r.started_at DESC LIMIT 1) AS _error,
+       coalesce(extract(epoch FROM v.verified_at), 0)::bigint AS _verified,
+       ((SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+        ORDER BY r.started_at DESC LIMIT 1) IS NOT NULL)::int AS _failed
 FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
 LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
 	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true

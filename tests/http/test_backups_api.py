@@ -38,7 +38,7 @@ def today(backups):
     return str(backups.rows("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0])
 
 
-ADDRESSES = [("GET", "/backups/status"), ("GET", "/backups/list"), ("POST", "/backups/trigger"), ("GET", "/backups/runs/00000000-0000-4000-8000-000000000000"),
+ADDRESSES = [("GET", "/backups/status"), ("GET", "/backups/list"), ("GET", "/backups/metrics"), ("POST", "/backups/trigger"), ("GET", "/backups/runs/00000000-0000-4000-8000-000000000000"),
              ("GET", "/backups/download/2026-01-01/shop"), ("GET", "/backups/weekly/2026-W01"), ("POST", "/backups/links"), ("GET", "/backups/restore-guide/shop"),
              ("POST", "/backups/verify/2026-01-01/shop"), ("GET", "/backups/compare/shop?from=2026-01-01&to=2026-01-02")]
 
@@ -65,6 +65,13 @@ def test_status(backups):
     shop, users = status["databases"]
     assert (shop["name"], shop["priority"], users["priority"]) == ("shop", "critical", "normal") and shop["rows"] == 100 and shop["ageSeconds"] >= 0
     assert shop["sizes"][0] == shop["size"] and status["storage"]["totalBackups"] >= 2
+
+
+def test_metrics(backups):
+    text = api(backups, "GET", "/backups/metrics").text
+    assert 'backup_rows{db="shop"} 100\n' in text and 'backup_last_failed{db="users"} 0\n' in text
+    proven = int(text.split('backup_last_verified_timestamp_seconds{db="shop"} ')[1].split()[0])
+    assert proven == backups.rows("SELECT max(extract(epoch FROM verified_at))::bigint FROM tidegate.backup_object WHERE database = 'shop'")[0][0]
 
 
 def test_list_and_download(backups, tmp_path):
