@@ -96,5 +96,6 @@ int prove_main(int argc, char **argv)
 	if (sandbox_enter(&limits))
 		return EXIT_WRONG;
 	arena_init(&arena, ARENA);
-	return answer(restore(&arena, has_key ? &identity : NULL, &proof, &failure), &proof, &failure);
+	/* What runs at a common exit (the leak checker of sanitizers, say) would ask for more than the sandbox allows. */
+	_exit(answer(restore(&arena, has_key ? &identity : NULL, &proof, &failure), &proof, &failure));
 }
