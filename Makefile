@@ -24,7 +24,7 @@ SANITIZE ?=
 CPPFLAGS = -D_GNU_SOURCE -I. -I$(B)/gen -I/usr/include/postgresql -include core/base/banned.h
 CFLAGS = -std=c17 $(OPT) $(WARN) $(if $(SANITIZE),-fPIE,$(HARDEN)) $(SANITIZE)
 LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE)
-LIBS = -lfcgi -lpq -lcurl -lssl -lcrypto -ljansson -lsodium -lseccomp -linih -lzip -lisal -lexpat -lsqlite3 -lm
+LIBS = -lfcgi -lpq -lcurl -lssl -lcrypto -ljansson -lsodium -lseccomp -linih -lzip -lisal -lexpat -lsqlite3 -lzstd -lz -lm
 
 LIB_C  := $(wildcard core/*/*.c fcgi/*.c readers/*.c handlers/*/*.c)
 CMD_C  := $(wildcard commands/*.c)

@@ -20,7 +20,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 TIDEGATE_BUILD=${TIDEGATE_BUILD:-build}
-what=${*:-reader xlsx sqlite backup import node existing million undo requests sync presign store upload}
+what=${*:-reader xlsx sqlite backup import node existing million undo requests sync presign store upload backups}
 ROWS=${ROWS:-200000} MANY=${MANY:-$((${ROWS:-200000} * 5))} UPLOAD_MB=${UPLOAD_MB:-1024} TURNS=${TURNS:-3}
 # shellcheck source=common.sh
 . bench/common.sh
@@ -388,6 +388,21 @@ bench_store() {
 	while read -r what ours theirs memory; do
 		figure "$what of $UPLOAD_MB MiB, Swift, peak $memory MB of 24" "$ours s" 'curl, presigned' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 0.8'
 	done < <(/usr/bin/python3 bench/store.py "$UPLOAD_MB" "$TURNS")
+}
+
+bench_backups() {
+	local what ours theirs size=0 results
+	results=$(bench/backups.sh "$TIDEGATE_BUILD" "${DATABASE_ROWS:-150000}" "$TURNS")
+	size=$(awk '$1 == "size" { print $2 }' <<<"$results")
+	while read -r what ours theirs; do
+		case $what in
+		dump) figure "dump of $size MB of SQLite" "$ours s" 'sqlite3 .dump' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1.8' ;;
+		dump_zstd) figure 'the same through zstd -3' "$ours s" '.dump | zstd -3' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1.8' ;;
+		whole) figure 'snapshot, check, dump, zstd, age; decrypt, restore, compare' "$ours s" 'wanted, 40 MB/s' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
+		restore) figure 'restore of zstd and age, verified' "$ours s" 'sqlite3 < .dump' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
+		memory) note "peak memory of a dump: $ours MB of 96" ;;
+		esac
+	done <<<"$results"
 }
 
 put_once() {

@@ -41,6 +41,8 @@ int command_jobs(struct command *command);
 int command_retention(struct command *command);
 int command_store(struct command *command);
 int command_sync(struct command *command);
+int command_backup(struct command *command);
+int command_restore(struct command *command);
 
 /* Value of `--name VALUE` (removed from argv), or NULL. / Is `--name` there (removed)? */
 const char *option_value(struct command *command, const char *name);

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/version.h"
+#include "handlers/backups/prove.h"
 #include "readers/read.h"
 
 #include <sodium.h>
@@ -23,6 +24,7 @@ static const struct {
     {"pool", command_pool, true, "keeps the configured number of serve and work processes: --socket PATH [--workers-only]"},
     {"work", command_work, true, "one worker: takes jobs from the queue"},
     {"read", NULL, false, "FORMAT: the sandboxed reader (started by workers)"},
+    {"prove", NULL, false, "the sandboxed test restore of a backup (started by workers)"},
     {"migrate", command_migrate, true, "brings the database to this program's version"},
     {"roles", command_roles, false, "prints the SQL that makes the database roles (run it once as a superuser)"},
     {"schema", command_schema, true, "checks the declarations; --sql: their PostgreSQL DDL; --sqlite, --types or --json APP: what clients of its synced tables need"},
@@ -32,6 +34,8 @@ static const struct {
     {"retention", command_retention, true, "[--dry-run]: removes the imports whose time is over (import.retention_days), or lists them"},
     {"store", command_store, true, "check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…: the S3 bucket (storage.driver = s3)"},
     {"sync", command_sync, false, "--db FILE --app APP --url URL --token-file FILE: an SQLite database and the server brought together; `sync --help` says more"},
+    {"backup", command_backup, false, "run [DATABASE]… [--reason TEXT] [--no-wait]: backs up what is configured | dump DATABASE-FILE --to NEW-FILE [OPTION]…: one SQLite file by hand"},
+    {"restore", command_restore, false, "FILE | DATABASE [--from DIRECTORY] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE]: a verified database out of a backup"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };
@@ -109,6 +113,8 @@ int main(int argc, char **argv)
 	/* The reader locks itself in: nothing of the rest may be set up before it. */
 	if (argc >= 2 && text_equal(argv[1], "read"))
 		return read_main(argc - 1, argv + 1);
+	if (argc >= 2 && text_equal(argv[1], "prove"))
+		return prove_main(argc - 1, argv + 1);
 	if (sodium_init() < 0)
 		return complain(EXIT_INTERNAL, "the random number generator of the system does not work.");
 	if (argc >= 3 && text_equal(argv[1], "--config")) {

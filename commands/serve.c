@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/store/store.h"
 #include "fcgi/loop.h"
+#include "handlers/backups/handlers.h"
 #include "handlers/import/handlers.h"
 #include "handlers/sqlite/handlers.h"
 #include "handlers/sync/handlers.h"
@@ -51,7 +52,7 @@ int command_serve(struct command *command)
 {
 	static struct gate gate;
 	const char *socket = option_value(command, "--socket");
-	const struct route_table tables[] = {system_routes, import_routes, sqlite_routes, sync_routes, webhook_routes};
+	const struct route_table tables[] = {system_routes, import_routes, sqlite_routes, sync_routes, webhook_routes, backup_routes};
 	const struct job_care_table care[] = {import_job_care, sqlite_job_care};
 	gate.config = command->config;
 	gate.job_care = care;

@@ -4,6 +4,7 @@
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
 #include "core/store/store.h"
+#include "handlers/backups/handlers.h"
 #include "handlers/import/handlers.h"
 #include "handlers/sqlite/handlers.h"
 #include "handlers/sync/handlers.h"
@@ -14,6 +15,20 @@
 #include <unistd.h>
 
 enum { KINDS_MAX = 32, SCHEDULES_MAX = 16 };
+
+static const struct {
+	const struct job_kind *kinds;
+	const size_t *kind_count;
+	const struct job_schedule *schedules;
+	const size_t *schedule_count;
+} capabilities[] = {
+    {system_job_kinds, &system_job_kind_count, system_schedules, &system_schedule_count},
+    {import_job_kinds, &import_job_kind_count, import_schedules, &import_schedule_count},
+    {sqlite_job_kinds, &sqlite_job_kind_count, sqlite_schedules, &sqlite_schedule_count},
+    {sync_job_kinds, &sync_job_kind_count, sync_schedules, &sync_schedule_count},
+    {webhook_job_kinds, &webhook_job_kind_count, webhook_schedules, &webhook_schedule_count},
+    {backup_job_kinds, &backup_job_kind_count, backup_schedules, &backup_schedule_count},
+};
 
 /*
  * Without a spool nothing can be fetched, and on a full one it fails again and again: another host's workers are better off with
@@ -33,14 +48,7 @@ int command_work(struct command *command)
 	struct job_schedule schedules[SCHEDULES_MAX];
 	struct outgoing outgoing;
 	char host[32] = "host";
-	struct job_tables tables = {.kinds = kinds, .schedules = schedules, .fit = fit};
-	const struct job_tables capabilities[] = {
-	    {system_job_kinds, system_job_kind_count, system_schedules, system_schedule_count, NULL},
-	    {import_job_kinds, import_job_kind_count, import_schedules, import_schedule_count, NULL},
-	    {sqlite_job_kinds, sqlite_job_kind_count, sqlite_schedules, sqlite_schedule_count, NULL},
-	    {sync_job_kinds, sync_job_kind_count, sync_schedules, sync_schedule_count, NULL},
-	    {webhook_job_kinds, webhook_job_kind_count, webhook_schedules, webhook_schedule_count, NULL},
-	};
+	size_t count = 0, schedule_count = 0;
 	const char *why = NULL;
 	if (!catalog || !worker || !load_catalog(command, catalog) || !load_outgoing(command, &outgoing))
 		return EXIT_CONFIGURATION;
@@ -49,12 +57,12 @@ int command_work(struct command *command)
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
-		const struct job_tables *own = &capabilities[i];
-		memcpy(kinds + tables.kind_count, own->kinds, own->kind_count * sizeof(kinds[0]));
-		memcpy(schedules + tables.schedule_count, own->schedules, own->schedule_count * sizeof(schedules[0]));
-		tables.kind_count += own->kind_count;
-		tables.schedule_count += own->schedule_count;
+		memcpy(kinds + count, capabilities[i].kinds, *capabilities[i].kind_count * sizeof(kinds[0]));
+		count += *capabilities[i].kind_count;
+		memcpy(schedules + schedule_count, capabilities[i].schedules, *capabilities[i].schedule_count * sizeof(schedules[0]));
+		schedule_count += *capabilities[i].schedule_count;
 	}
+	struct job_tables tables = {kinds, count, schedules, schedule_count, fit};
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;

@@ -22,6 +22,8 @@ packages_of() {
 		libisal-dev|/usr/include/isa-l.h
 		libexpat1-dev|/usr/include/expat.h
 		libsqlite3-dev|/usr/include/sqlite3.h
+		libzstd-dev|/usr/include/zstd.h
+		zlib1g-dev|/usr/include/zlib.h
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
@@ -29,6 +31,7 @@ packages_of() {
 		openssl|/usr/bin/openssl
 		ca-certificates|/etc/ssl/certs/ca-certificates.crt
 		curl|/usr/bin/curl
+		sqlite3|/usr/bin/sqlite3
 	LIST
 	test) cat <<-'LIST' ;;
 		perl|/usr/bin/prove
@@ -44,6 +47,9 @@ packages_of() {
 		python3-yaml|python:yaml
 		python3-jsonschema|python:jsonschema
 		python3-openpyxl|python:openpyxl
+		sqlite3|/usr/bin/sqlite3
+		age|/usr/bin/age
+		zstd|/usr/bin/zstd
 	LIST
 	s3) cat <<-'LIST' ;;
 		swift-proxy|/usr/bin/swift-proxy-server
@@ -73,6 +79,8 @@ packages_of() {
 		npm|/usr/bin/npm
 		libcsv-dev|/usr/include/csv.h
 		sqlite3|/usr/bin/sqlite3
+		age|/usr/bin/age
+		zstd|/usr/bin/zstd
 		python3|/usr/bin/python3
 		python3-openpyxl|python:openpyxl
 	LIST

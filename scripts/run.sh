@@ -238,6 +238,13 @@ make_config() {
 	done
 	ini_set storage root "$STATE"
 	ini_set schema dir "$STATE/schema"
+	# Sample databases to be backed up, until somebody names others.
+	if ! grep -q '^\[backups\]' "$file"; then
+		scripts/sample_databases.sh "$STATE/databases"
+		chown -R "$SERVICE_USER" "$STATE/databases"
+		ini_set backups sources "$STATE/databases/sources.json"
+		ini_set backups space demo
+	fi
 	[ -e "$STATE/run/fcgi-metrics" ] || install -m 644 -o "$SERVICE_USER" /dev/null "$STATE/run/fcgi-metrics"
 }
 
@@ -352,6 +359,8 @@ prove() {
 		children+=($!)
 		wait $! || fail "The sample could not be imported; the log is $STATE/log/tidegate.log"
 	fi
+	say "backing up the sample databases and Tidegate's own:"
+	tidegate backup run </dev/null || fail "A backup failed; the log is $STATE/log/tidegate.log"
 	touch "$STATE/proven"
 }
 
@@ -363,6 +372,7 @@ describe() {
 		member            $(<"$RUN_DIR/tokens/member")
 		                  valid for 30 days; also in $RUN_DIR/tokens/admin and $RUN_DIR/tokens/member
 		try               curl --cacert $RUN_DIR/tls/cert.pem -H "Authorization: Bearer \$(cat $RUN_DIR/tokens/admin)" https://localhost:$PORT/api/import/jobs
+		back up           $STATE/bin/tidegate --config $STATE/tidegate.ini backup run
 		import a file     make demo FILE=leads.csv RUN_DIR=$RUN_DIR
 		logs              $STATE/log/
 		stop              Ctrl-C, or from elsewhere: make stop RUN_DIR=$RUN_DIR

@@ -1,0 +1,76 @@
+/*
+ * The handlers of /backups, by file, and the jobs. Routes: routes.c. What a run is: sql/functions/backups.sql.
+ */
+#ifndef TIDEGATE_HANDLERS_BACKUPS_HANDLERS_H
+#define TIDEGATE_HANDLERS_BACKUPS_HANDLERS_H
+
+#include "core/jobs/jobs.h"
+#include "fcgi/route.h"
+#include "handlers/backups/sources.h"
+
+/*
+ * Begins a run over these databases (names NULL: all that are in the daily backup), or joins the one that is under way. ERR_NOT_FOUND: no database is configured;
+ * ERR_INVALID with a name that is not configured, or a sentence about the list itself, in *ret_why.
+ */
+enum err backup_begin(struct pg *pg, struct arena *arena, const struct config *config, const char *trigger, const char *reason, const char *const *names, size_t count,
+                      const char **ret_run, bool *ret_joined, const char **ret_why) MUST_USE;
+
+extern const struct route_table backup_routes;
+
+/* read.c */
+enum err backup_info(struct request *request, struct response *response);
+enum err backup_health(struct request *request, struct response *response);
+enum err backup_status(struct request *request, struct response *response);
+enum err backup_metrics(struct request *request, struct response *response);
+enum err backup_list(struct request *request, struct response *response);
+enum err backup_run_show(struct request *request, struct response *response);
+enum err backup_compare(struct request *request, struct response *response);
+
+/* give.c */
+enum err backup_download(struct request *request, struct response *response);
+enum err backup_weekly_download(struct request *request, struct response *response);
+enum err backup_link(struct request *request, struct response *response);
+enum err backup_guide(struct request *request, struct response *response);
+
+/* change.c */
+enum err backup_trigger(struct request *request, struct response *response);
+enum err backup_verify(struct request *request, struct response *response);
+
+/* The databases that are configured; false after a refusal. */
+bool backup_load(struct request *request, struct response *response, struct backup_sources *ret);
+
+/* 404 with what there is: databases when none of that name is configured. False after the refusal. */
+bool backup_known(struct request *request, struct response *response, const struct backup_sources *sources, const char *name);
+
+/* Finds the backup of a day (YYYY-MM-DD, checked), or of a week with day NULL. rows->count 0: the request was refused, with what there is. */
+enum err backup_find(struct request *request, struct response *response, const char *kind, const char *database, const char *day, struct pg_rows *rows) MUST_USE;
+
+/* The text of a path value. / Is it a day that exists? */
+const char *backup_path_text(const struct request *request, size_t index);
+bool backup_is_day(const char *text);
+
+/* job_database.c, job_tick.c …: what the workers run. */
+enum err backup_database_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_database_dead(struct worker *worker, struct arena *arena, int64_t job_id, const char *code);
+enum err backup_verify_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job *job);
+
+enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
+
+/* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
+const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
+
+/*
+ * What retention would remove now, or removes: tell is called for each. *ret_count, *ret_bytes of them. What the store keeps locked stays for later.
+ */
+enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *config, bool dry_run, void (*tell)(const char *key, int64_t size), int64_t *ret_count,
+                       int64_t *ret_bytes) MUST_USE;
+
+extern const struct job_kind backup_job_kinds[];
+extern const size_t backup_job_kind_count;
+extern const struct job_schedule backup_schedules[];
+extern const size_t backup_schedule_count;
+
+#endif

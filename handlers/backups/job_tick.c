@@ -1,0 +1,90 @@
+/*
+ * backup.tick: what is periodic about backups, every minute. Slots of the schedule are rows of PostgreSQL: whoever takes one acts on it, on whichever
+ * host. Must never begin a run that the schedule does not say, nor take a slot without doing what it stands for in the same transaction.
+ */
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "handlers/backups/handlers.h"
+
+#include <string.h>
+
+static enum err begin_daily(struct worker *worker, struct arena *arena)
+{
+	const char *run = NULL, *why = NULL;
+	bool joined = false;
+	return backup_begin(&worker->pg, arena, worker->config, "scheduled", NULL, NULL, 0, &run, &joined, &why);
+}
+
+static enum err act(struct worker *worker, struct arena *arena, const char *kind)
+{
+	if (!kind)
+		return begin_daily(worker, arena);
+	return pg_query(&worker->pg, arena, STMT_BACKUP_ENQUEUE, PG_VALUES(kind, worker->config->backups_space), NULL);
+}
+
+static bool is_time(const char *text)
+{
+	int64_t hour = 0, minute = 0;
+	return strlen(text) == 5 && text[2] == ':' && !parse_i64_n(text, 2, 0, 23, &hour) && !parse_i64_n(text + 3, 2, 0, 59, &minute);
+}
+
+static enum err take_slots(struct worker *worker, struct arena *arena)
+{
+	const struct config *config = worker->config;
+	const struct {
+		const char *name, *at, *weekday, *kind; /* kind NULL: a run */
+	} schedules[] = {
+	    {"daily", config->backups_daily_at, NULL, NULL},
+	    {"weekly", config->backups_weekly_at, "7", "backup.weekly"},
+	    {"reconcile", config->backups_reconcile_at, "7", "backup.reconcile"},
+	    {"retention", config->backups_retention_at, NULL, "backup.retention"},
+	};
+	enum err err = OK;
+	for (size_t i = 0; !err && i < sizeof(schedules) / sizeof(schedules[0]); i++) {
+		struct pg_rows rows;
+		if (!is_time(schedules[i].at)) {
+			log_write(LOG_LEVEL_ERROR, "backup_schedule_wrong", LOG_TEXT("name", schedules[i].name), LOG_TEXT("at", schedules[i].at));
+			continue;
+		}
+		err = pg_query(&worker->pg, arena, STMT_BACKUP_DUE, PG_VALUES(schedules[i].name, schedules[i].at, schedules[i].weekday), &rows);
+		if (!err && pg_bool(&rows, 0, 0))
+			err = act(worker, arena, schedules[i].kind);
+	}
+	return err;
+}
+
+static enum err tick(struct worker *worker, struct arena *arena)
+{
+	struct pg_rows rows = {0};
+	struct backup_sources sources;
+	const char *why = NULL;
+	enum err err = pg_query(&worker->pg, arena, STMT_BACKUP_REAP, PG_NONE, &rows);
+	if (!err && pg_i64(&rows, 0, 0))
+		log_write(LOG_LEVEL_WARN, "backups_reaped", LOG_INT("count", pg_i64(&rows, 0, 0)));
+	if (err)
+		return err;
+	if (backup_sources_load(arena, worker->config, &sources, &why)) {
+		log_write(LOG_LEVEL_ERROR, "backup_sources_wrong", LOG_TEXT("why", why));
+		return OK;
+	}
+	if (sources.count == 0)
+		return OK;
+	err = take_slots(worker, arena);
+	if (!err)
+		err = pg_query(&worker->pg, arena, STMT_BACKUP_ABSENT,
+		               PG_VALUES(worker->config->backups_space, backup_names(arena, &sources, false), pg_number(arena, worker->config->backups_stale_hours)), NULL);
+	return err;
+}
+
+enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job *job)
+{
+	enum err err = pg_begin(&worker->pg, NULL);
+	if (!err)
+		err = tick(worker, arena);
+	if (!err)
+		err = job_end(worker, arena, job, "done");
+	if (!err)
+		err = pg_commit(&worker->pg);
+	pg_rollback(&worker->pg);
+	return err;
+}

@@ -1,0 +1,97 @@
+/*
+ * backup.verify: a stored backup is tested again, long after it was made: its bytes against their hash, then a restore in the sandbox against the content
+ * hash of the inventory. Must never call good what could not be looked at.
+ */
+#include "core/base/text.h"
+#include "core/crypto/digest.h"
+#include "core/store/store.h"
+#include "handlers/backups/handlers.h"
+#include "handlers/backups/pg_dump.h"
+#include "handlers/backups/prove.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { KEY_FILE_MAX = 65536 };
+
+/* Columns of the statement backup_to_verify. */
+enum { VERIFY_KEY, VERIFY_SIZE, VERIFY_SHA256, VERIFY_CONTENT, VERIFY_ENCRYPTED };
+
+static enum err load_key(const char *path, struct age_identity *ret, struct backup_failure *failure)
+{
+	char text[KEY_FILE_MAX];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	enum err err = ERR_INVALID;
+	if (n >= 0) {
+		text[n] = '\0';
+		err = age_identity_parse(text, ret);
+	}
+	explicit_bzero(text, sizeof(text));
+	return err ? backup_refuse(failure, "key_missing", "backups.identity_file") : OK;
+}
+
+static enum err test(const struct config *config, int fd, const struct pg_rows *rows, struct backup_failure *failure)
+{
+	struct age_identity identity;
+	struct proof proof;
+	uint8_t digest[SHA256_SIZE];
+	char hex[SHA256_HEX_SIZE];
+	int64_t size = 0;
+	bool encrypted = pg_bool(rows, 0, VERIFY_ENCRYPTED);
+	const char *content = pg_text(rows, 0, VERIFY_CONTENT);
+	enum err err = sha256_fd(fd, digest, &size);
+	hex_encode(digest, sizeof(digest), hex);
+	if (!err && (size != pg_i64(rows, 0, VERIFY_SIZE) || !text_equal(hex, pg_text(rows, 0, VERIFY_SHA256))))
+		return backup_refuse(failure, "object_damaged", "its bytes are not those that were stored");
+	if (!err && encrypted)
+		err = load_key(config->backups_identity_file, &identity, failure);
+	if (!err && !content)
+		err = pg_dump_prove(config, fd, encrypted ? &identity : NULL, failure);
+	else if (!err) {
+		err = prove_object(config, fd, encrypted ? &identity : NULL, &proof, failure);
+		hex_encode(proof.hash, sizeof(proof.hash), hex);
+		if (!err && !text_equal(hex, content))
+			err = backup_refuse(failure, "content_differs", "");
+	}
+	if (encrypted)
+		age_identity_wipe(&identity);
+	return err;
+}
+
+enum err backup_verify_run(struct worker *worker, struct arena *arena, struct job *job)
+{
+	struct backup_failure failure = {0};
+	struct pg_rows rows;
+	int fd = -1;
+	const char *id = json_text(job->args, "id");
+	enum err err = id ? pg_query(&worker->pg, arena, STMT_BACKUP_TO_VERIFY, PG_VALUES(id), &rows) : ERR_BUG;
+	if (!err && rows.count == 0)
+		return job_end(worker, arena, job, "done");
+	if (!err)
+		err = store_open(worker->config, pg_text(&rows, 0, VERIFY_KEY), 0, &fd);
+	if (err == ERR_NOT_FOUND)
+		err = backup_refuse(&failure, "object_missing", "");
+	else if (!err)
+		err = test(worker->config, fd, &rows, &failure);
+	if (fd >= 0)
+		close(fd);
+	/* A key that is not there says nothing of the backup; nor does a test that could not be made. */
+	if (err && (err != ERR_INVALID || text_equal(failure.code, "key_missing")))
+		return failure.code ? (job_refuse(job, failure.code), err) : err;
+	bool judged = err || pg_text(&rows, 0, VERIFY_CONTENT);
+	err = pg_begin(&worker->pg, NULL);
+	if (!err && judged && failure.code)
+		err = pg_query(&worker->pg, arena, STMT_BACKUP_LOST, PG_VALUES(id, failure.code), NULL);
+	else if (!err && judged)
+		err = pg_query(&worker->pg, arena, STMT_BACKUP_VERIFIED, PG_VALUES(id, NULL), NULL);
+	if (!err)
+		err = job_end(worker, arena, job, "done");
+	if (!err)
+		err = pg_commit(&worker->pg);
+	pg_rollback(&worker->pg);
+	return err;
+}

@@ -1,0 +1,192 @@
+-- Backups. The request role reads what is in its space (row-level security) and begins runs; the worker does the rest. The rules stand in
+-- sql/functions/backups.sql.
+
+-- name: backup_begin
+SELECT run_id, joined FROM tidegate.backup_begin($1, $2, $3, $4::text[], $5::int);
+
+-- name: backup_take
+SELECT database, run_id, space, day, at, late FROM tidegate.backup_take($1::uuid, $2::interval);
+
+-- name: backup_phase
+UPDATE tidegate.backup_result SET phase = $2 WHERE id = $1::uuid AND state = 'running';
+
+-- name: backup_end
+SELECT tidegate.backup_end($1::uuid, $2, $3, $4);
+
+-- name: backup_dead
+-- A job was given up: its database has failed. Primary key of job.
+SELECT tidegate.backup_end((args ->> 'id')::uuid, $2, NULL, NULL) FROM tidegate.job WHERE id = $1::bigint;
+
+-- name: backup_reap
+SELECT tidegate.backup_reap();
+
+-- name: backup_key_taken
+-- Is the key another backup's? A good backup is never written over. Unique index on key.
+SELECT EXISTS (SELECT FROM tidegate.backup_object WHERE key = $1 AND result_id IS DISTINCT FROM $2::uuid AND state <> 'deleted');
+
+-- name: backup_stored
+-- An attempt that is repeated finds its own row; nobody else's may have the key, unless it is gone.
+INSERT INTO tidegate.backup_object (space, kind, database, day, key, result_id, run_id, size, sha256, content_hash, row_count, table_count, recipients, manifest)
+VALUES ($1, 'daily', $2, $3::date, $4, $5::uuid, $6::uuid, $7::bigint, $8, $9, $10::bigint, $11::int, $12::text[], $13::jsonb)
+ON CONFLICT (key) DO UPDATE
+SET space = $1, database = $2, day = $3::date, result_id = $5::uuid, run_id = $6::uuid, size = $7::bigint, sha256 = $8, content_hash = $9, row_count = $10::bigint,
+    table_count = $11::int, recipients = $12::text[], manifest = $13::jsonb, created_at = now(), verified_at = NULL, verify_error = NULL, state = 'stored', deleted_at = NULL
+WHERE backup_object.result_id = $5::uuid OR backup_object.state = 'deleted'
+RETURNING id;
+
+-- name: backup_verified
+-- $2 null: the test restore gave the same content; otherwise why it did not.
+UPDATE tidegate.backup_object
+SET verified_at = CASE WHEN $2::text IS NULL THEN now() ELSE verified_at END, verify_error = $2::text
+WHERE id = $1::uuid AND state = 'stored';
+
+-- name: backup_run_get
+-- Aliases are the contract. Primary key, then backup_result's unique (run_id, database).
+SELECT id, trigger, reason, state, started_at AS "startedAt", ended_at AS "endedAt",
+       (SELECT json_build_object('total', count(*), 'successful', count(*) FILTER (WHERE state = 'succeeded'), 'failed', count(*) FILTER (WHERE state = 'failed'),
+                                 'running', count(*) FILTER (WHERE state = 'running'))
+        FROM tidegate.backup_result WHERE run_id = n.id) AS databases
+FROM tidegate.backup_run n WHERE id = $1::uuid;
+
+-- name: backup_run_results
+SELECT r.database, r.state, r.phase, r.started_at AS "startedAt", r.ended_at AS "endedAt", r.warning, r.error AS _error, r.error_detail AS _detail,
+       o.key AS "objectKey", o.size, o.row_count AS rows, o.table_count AS tables, o.verified_at AS "verifiedAt"
+FROM tidegate.backup_result r LEFT JOIN tidegate.backup_object o ON o.result_id = r.id AND o.state = 'stored'
+WHERE r.run_id = $1::uuid ORDER BY r.place;
+
+-- name: backup_due
+-- $2 a time of day in UTC, $3 day of the week (ISO) or null.
+SELECT tidegate.backup_due($1, $2::time, $3::int);
+
+-- name: backup_enqueue
+SELECT tidegate.job_enqueue($1, '{}', $2, $1, NULL);
+
+-- name: backup_absent
+SELECT tidegate.backup_absent($1, $2::text[], $3::int);
+
+-- name: backup_weigh
+SELECT tidegate.backup_weigh($1::uuid);
+
+-- name: backup_expired
+SELECT id, key, size FROM tidegate.backup_expired($1, $2::int, $3::int, $4::text[]);
+
+-- name: backup_deleting
+-- Asked again under the row's lock: between the look and now somebody may have found it worth keeping. And those that an earlier run left behind.
+UPDATE tidegate.backup_object SET state = 'deleting'
+WHERE id = $1::uuid AND state = 'stored' AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
+
+-- name: backup_going
+SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' ORDER BY key;
+
+-- name: backup_deleted
+UPDATE tidegate.backup_object SET state = 'deleted', deleted_at = now() WHERE id = $1::uuid AND state = 'deleting';
+
+-- name: backup_inventory
+-- Everything that ought to be in the store.
+SELECT id, key, size, database FROM tidegate.backup_object WHERE space = $1 AND state = 'stored' ORDER BY key;
+
+-- name: backup_lost
+-- The object is gone, or is not the one that was stored: nobody may take it for good any more.
+UPDATE tidegate.backup_object SET verified_at = NULL, verify_error = $2 WHERE id = $1::uuid AND state = 'stored' AND verify_error IS DISTINCT FROM $2
+RETURNING tidegate.event_emit(space, 'backup.failed', jsonb_build_object('id', run_id, 'state', 'failed', 'failures', jsonb_build_array(jsonb_build_object('database', database, 'error', $2))));
+
+-- name: backup_week
+-- ISO year and week of today (UTC); its archive's key, if there is one that is good.
+SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW'),
+       (SELECT o.key FROM tidegate.backup_object o WHERE o.space = $1 AND o.kind = 'weekly' AND o.database = to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW') AND o.state = 'stored'
+        AND o.verified_at IS NOT NULL LIMIT 1),
+       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD');
+
+-- name: backup_week_members
+-- Of the last seven days: for every database and day the newest good backup, or no key where there is none.
+SELECT d.name, to_char(y.day, 'YYYY-MM-DD'), o.id, o.key, o.size, o.sha256, extract(epoch FROM o.created_at)::bigint
+FROM unnest($2::text[]) AS d (name)
+CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object b WHERE b.space = $1 AND b.kind = 'daily' AND b.database = d.name AND b.day = y.day::date AND b.state = 'stored'
+	AND (b.verified_at IS NOT NULL OR b.content_hash IS NULL AND b.verify_error IS NULL) ORDER BY b.created_at DESC LIMIT 1) o ON true
+ORDER BY d.name COLLATE "C", y.day;
+
+-- name: backup_week_stored
+INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, manifest, verified_at)
+VALUES ($1, 'weekly', $2, $3::date, $4, $5::bigint, $6, $7::jsonb, now())
+ON CONFLICT (key) DO UPDATE SET size = $5::bigint, sha256 = $6, manifest = $7::jsonb, verified_at = now(), verify_error = NULL, state = 'stored', deleted_at = NULL, created_at = now()
+RETURNING id;
+
+-- name: backup_week_holds
+UPDATE tidegate.backup_object SET archive_id = $1::uuid WHERE id = ANY ($2::uuid[]);
+
+-- name: backup_run_list
+-- Newest first. Relies on backup_run_list_idx.
+SELECT n.id, n.trigger, n.reason, n.state, n.started_at AS "startedAt", n.ended_at AS "endedAt",
+       (SELECT json_build_object('total', count(*), 'successful', count(*) FILTER (WHERE state = 'succeeded'), 'failed', count(*) FILTER (WHERE state = 'failed'),
+                                 'running', count(*) FILTER (WHERE state = 'running'))
+        FROM tidegate.backup_result WHERE run_id = n.id) AS databases
+FROM tidegate.backup_run n WHERE n.space = current_setting('tidegate.space') ORDER BY n.started_at DESC, n.id DESC LIMIT 10;
+
+-- name: backup_totals
+-- Is a run under way; what is stored; when the next daily run is due ($1 a time of day, UTC).
+SELECT EXISTS (SELECT FROM tidegate.backup_run WHERE space = current_setting('tidegate.space') AND state = 'running'), count(*), coalesce(sum(size), 0)::bigint,
+       to_char(min(day), 'YYYY-MM-DD'), to_char(max(day), 'YYYY-MM-DD'),
+       to_char((tidegate.backup_slot($1::time, NULL) + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM tidegate.backup_object WHERE space = current_setting('tidegate.space') AND state = 'stored';
+
+-- name: backup_databases
+-- Per name: the newest verified backup, and the sizes of the newest seven, newest first. Relies on backup_object_database_idx.
+SELECT d.name, v.verified_at AS "lastVerifiedAt", extract(epoch FROM now() - v.verified_at)::bigint AS "ageSeconds", v.size, v.row_count AS rows,
+       (SELECT coalesce(json_agg(s.size), '[]') FROM (SELECT size FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name
+        AND o.state = 'stored' ORDER BY o.day DESC, o.created_at DESC LIMIT 7) s) AS sizes,
+       (SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+        ORDER BY r.started_at DESC LIMIT 1) AS _error,
+       coalesce(extract(epoch FROM v.verified_at), 0)::bigint AS _verified,
+       ((SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+        ORDER BY r.started_at DESC LIMIT 1) IS NOT NULL)::int AS _failed
+FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
+	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
+ORDER BY d.place;
+
+-- name: backup_list
+-- Newest first: $1 database, $2 kind, $3 and $4 days, each or null; $5 and $6 the last item of the page before; $7 one more than the page.
+SELECT id, kind, database, to_char(day, 'YYYY-MM-DD') AS date, key AS "objectKey", size, row_count AS rows, table_count AS tables, sha256, recipients <> '{}' AS encrypted,
+       verified_at AS "verifiedAt", verify_error AS _error, created_at AS "createdAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _at
+FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND ($1::text IS NULL OR database = $1) AND ($2::text IS NULL OR kind = $2)
+  AND ($3::date IS NULL OR day >= $3::date) AND ($4::date IS NULL OR day <= $4::date)
+  AND ($5::bigint IS NULL OR (created_at, id) < (to_timestamp($5::bigint / 1000000.0), $6::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $7::int;
+
+-- name: backup_find
+-- The backup of a database and day to hand out: a verified one before another, the newest of those. $1 kind, $3 null for a weekly one.
+SELECT id, key, size, verified_at, recipients <> '{}' FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND database = $2 AND ($3::date IS NULL OR day = $3::date)
+ORDER BY day DESC, verified_at IS NULL, created_at DESC LIMIT 1;
+
+-- name: backup_days
+-- The days there are of a database, newest first.
+SELECT string_agg(DISTINCT to_char(day, 'YYYY-MM-DD'), ', ' ORDER BY to_char(day, 'YYYY-MM-DD') DESC) FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND ($2::text IS NULL OR database = $2);
+
+-- name: backup_newest_verified
+SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = 'daily' AND database = $1 AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL)
+ORDER BY day DESC, created_at DESC LIMIT 1;
+
+-- name: backup_compare
+-- Tables of two days side by side, by their manifests: the newest backup of each day.
+WITH a AS (SELECT t ->> 'name' AS name, (t ->> 'rows')::bigint AS rows, t ->> 'hash' AS hash
+           FROM (SELECT manifest FROM tidegate.backup_object WHERE id = $1::uuid) m, jsonb_array_elements(m.manifest -> 'content' -> 'tables') t),
+     b AS (SELECT t ->> 'name' AS name, (t ->> 'rows')::bigint AS rows, t ->> 'hash' AS hash
+           FROM (SELECT manifest FROM tidegate.backup_object WHERE id = $2::uuid) m, jsonb_array_elements(m.manifest -> 'content' -> 'tables') t)
+SELECT coalesce(a.name, b.name) AS "table", CASE WHEN a.name IS NULL THEN 'added' WHEN b.name IS NULL THEN 'removed' WHEN a.hash = b.hash THEN 'same' ELSE 'changed' END AS state,
+       a.rows AS "rowsFrom", b.rows AS "rowsTo"
+FROM a FULL JOIN b ON b.name = a.name ORDER BY 1;
+
+-- name: backup_schema_same
+SELECT (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_object WHERE id = $1::uuid) = (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_object WHERE id = $2::uuid);
+
+-- name: backup_verify_enqueue
+-- One test restore of an object at a time.
+SELECT tidegate.job_enqueue('backup.verify', jsonb_build_object('id', $1::uuid), current_setting('tidegate.space'), $1::uuid::text, 'backup.verify');
+
+-- name: backup_to_verify
+SELECT key, size, sha256, content_hash, recipients <> '{}', database FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';

@@ -1,0 +1,89 @@
+"""An instance with databases to be backed up, and what a test asks of its backups."""
+import json
+import os
+import sqlite3
+import subprocess
+
+from instance import Instance, wait_until
+
+SPACE = "operations"
+
+
+def make_database(path, rows=100, journal="WAL"):
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA journal_mode = {journal}")
+    db.execute("CREATE TABLE IF NOT EXISTS thing(id INTEGER PRIMARY KEY, name TEXT, price REAL)")
+    db.execute("CREATE TABLE IF NOT EXISTS tag(thing REFERENCES thing(id), word)")
+    db.executemany("INSERT INTO thing(name, price) VALUES(?, ?)", ((f"thing {i}", i / 7) for i in range(rows)))
+    db.executemany("INSERT INTO tag VALUES(?, ?)", ((i, "w" * (i % 50)) for i in range(rows)))
+    db.commit()
+    db.close()
+
+
+class Backups:
+    """files: {name: rows}; every file lies in a folder that the workers may read."""
+
+    def __init__(self, files=None, postgresql=False, **options):
+        self.instance = Instance(backups__space=SPACE, **options)
+        self.instance._make_folder("sources", 0o777)
+        self.instance.options["backups__sources"] = self.instance.path("sources.json")
+        self.sources = []
+        for name, rows in (files or {}).items():
+            self.add(name, rows)
+        if postgresql:
+            self.sources.append({"name": "tidegate", "kind": "postgresql"})
+        self.write_sources()
+        self.instance.start()
+
+    def path(self, name):
+        return self.instance.path("sources", f"{name}.db")
+
+    def add(self, name, rows=100, **more):
+        make_database(self.path(name), rows)
+        self.open_up()
+        self.sources.append({"name": name, "path": self.path(name), "description": f"the {name}", **more})
+
+    def open_up(self):
+        """As if the workers' user owned the sources: WAL needs to write beside them."""
+        folder = self.instance.path("sources")
+        for entry in os.listdir(folder):
+            os.chmod(os.path.join(folder, entry), 0o666)
+
+    def write_sources(self):
+        os.chmod(self.instance.folder, 0o755)
+        with open(self.instance.path("sources.json"), "w", encoding="utf-8") as file:
+            json.dump(self.sources, file)
+        os.chmod(self.instance.path("sources.json"), 0o644)
+
+    def stop(self):
+        self.instance.stop()
+
+    def run(self, *names, status=0):
+        done = self.instance.run("backup", "run", *names, check=False)
+        assert done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def rows(self, sql, *values):
+        return self.instance.sql(sql, *values)
+
+    def object(self, database):
+        """The newest stored one: (key, size, sha256, verified, verify_error)."""
+        found = self.rows("SELECT key, size, sha256, verified_at IS NOT NULL, verify_error FROM tidegate.backup_object WHERE database = %s AND state = 'stored' ORDER BY created_at DESC", database)
+        return found[0] if found else None
+
+    def blob(self, key):
+        return self.instance.path("blobs", key)
+
+    def spool(self):
+        return sorted(os.listdir(self.instance.path("spool")))
+
+    def wait_ended(self):
+        wait_until(lambda: self.rows("SELECT count(*) FROM tidegate.backup_run WHERE state = 'running'")[0][0] == 0, 60, "no run to be under way")
+
+
+def keys(folder, *names):
+    public = []
+    for name in names:
+        subprocess.run(["age-keygen", "-o", os.path.join(folder, name)], check=True, capture_output=True)
+        public.append(subprocess.run(["age-keygen", "-y", os.path.join(folder, name)], check=True, capture_output=True, text=True).stdout.strip())
+    return public
