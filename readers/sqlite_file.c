@@ -4,6 +4,8 @@
  */
 #include "readers/sqlite_file.h"
 
+#include "readers/sqlite_vfs.h"
+
 #include <errno.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -85,31 +87,6 @@ static int file_size(sqlite3_file *file, sqlite3_int64 *ret)
 	return SQLITE_OK;
 }
 
-static int file_lock(sqlite3_file *file, int level)
-{
-	(void)file, (void)level;
-	return SQLITE_OK;
-}
-
-static int file_is_reserved(sqlite3_file *file, int *ret)
-{
-	(void)file;
-	*ret = 0;
-	return SQLITE_OK;
-}
-
-static int file_control(sqlite3_file *file, int operation, void *argument)
-{
-	(void)file, (void)operation, (void)argument;
-	return SQLITE_NOTFOUND;
-}
-
-static int file_sector(sqlite3_file *file)
-{
-	(void)file;
-	return 4096;
-}
-
 static int file_is(sqlite3_file *file)
 {
 	(void)file;
@@ -124,11 +101,11 @@ static const sqlite3_io_methods file_methods = {
 	.xTruncate = file_truncate,
 	.xSync = file_sync,
 	.xFileSize = file_size,
-	.xLock = file_lock,
-	.xUnlock = file_lock,
-	.xCheckReservedLock = file_is_reserved,
-	.xFileControl = file_control,
-	.xSectorSize = file_sector,
+	.xLock = sqlite_vfs_lock,
+	.xUnlock = sqlite_vfs_lock,
+	.xCheckReservedLock = sqlite_vfs_is_reserved,
+	.xFileControl = sqlite_vfs_control,
+	.xSectorSize = sqlite_vfs_sector,
 	.xDeviceCharacteristics = file_is,
 };
 
@@ -152,23 +129,6 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
 	return SQLITE_READONLY;
 }
 
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-	(void)vfs, (void)name, (void)flags;
-	*ret = 0;
-	return SQLITE_OK;
-}
-
-static int vfs_full_name(sqlite3_vfs *vfs, const char *name, int room, char *ret)
-{
-	(void)vfs;
-	size_t n = strlen(name);
-	if (n >= (size_t)room)
-		return SQLITE_CANTOPEN;
-	memcpy(ret, name, n + 1);
-	return SQLITE_OK;
-}
-
 /* Nothing read here depends on chance or on the time. */
 static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
 {
@@ -177,40 +137,14 @@ static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
 	return n;
 }
 
-static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
-{
-	(void)vfs;
-	return microseconds;
-}
-
-static int vfs_time(sqlite3_vfs *vfs, double *ret)
-{
-	(void)vfs;
-	*ret = 2440587.5; /* 1970-01-01 as a Julian day */
-	return SQLITE_OK;
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int room, char *ret)
-{
-	(void)vfs, (void)room, (void)ret;
-	return 0;
-}
-
 enum err sqlite_file_use(int fd, int64_t offset, int64_t size)
 {
 	static sqlite3_vfs vfs = {
-		.iVersion = 1,
 		.szOsFile = sizeof(sqlite3_file),
-		.mxPathname = 64,
 		.zName = SQLITE_FILE_VFS,
 		.xOpen = vfs_open,
 		.xDelete = vfs_delete,
-		.xAccess = vfs_access,
-		.xFullPathname = vfs_full_name,
 		.xRandomness = vfs_random,
-		.xSleep = vfs_sleep,
-		.xCurrentTime = vfs_time,
-		.xGetLastError = vfs_last_error,
 	};
 	static bool ready;
 	input.fd = fd;
@@ -218,6 +152,7 @@ enum err sqlite_file_use(int fd, int64_t offset, int64_t size)
 	input.size = size;
 	if (ready)
 		return OK;
-	ready = sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK && sqlite3_initialize() == SQLITE_OK && sqlite3_vfs_register(&vfs, 1) == SQLITE_OK;
-	return ready ? OK : ERR_IO;
+	enum err err = sqlite_vfs_use(&vfs);
+	ready = !err;
+	return err;
 }

@@ -4,6 +4,8 @@
  */
 #include "handlers/backups/scratch_file.h"
 
+#include "readers/sqlite_vfs.h"
+
 #include <errno.h>
 #include <sodium.h>
 #include <sqlite3.h>
@@ -95,31 +97,6 @@ static int scratch_size(sqlite3_file *file, sqlite3_int64 *ret)
 	return SQLITE_OK;
 }
 
-static int scratch_lock(sqlite3_file *file, int level)
-{
-	(void)file, (void)level;
-	return SQLITE_OK;
-}
-
-static int scratch_is_reserved(sqlite3_file *file, int *ret)
-{
-	(void)file;
-	*ret = 0;
-	return SQLITE_OK;
-}
-
-static int scratch_control(sqlite3_file *file, int operation, void *argument)
-{
-	(void)file, (void)operation, (void)argument;
-	return SQLITE_NOTFOUND;
-}
-
-static int scratch_sector(sqlite3_file *file)
-{
-	(void)file;
-	return 4096;
-}
-
 static int scratch_is(sqlite3_file *file)
 {
 	(void)file;
@@ -134,11 +111,11 @@ static const sqlite3_io_methods methods = {
 	.xTruncate = scratch_truncate,
 	.xSync = scratch_sync,
 	.xFileSize = scratch_size,
-	.xLock = scratch_lock,
-	.xUnlock = scratch_lock,
-	.xCheckReservedLock = scratch_is_reserved,
-	.xFileControl = scratch_control,
-	.xSectorSize = scratch_sector,
+	.xLock = sqlite_vfs_lock,
+	.xUnlock = sqlite_vfs_lock,
+	.xCheckReservedLock = sqlite_vfs_is_reserved,
+	.xFileControl = sqlite_vfs_control,
+	.xSectorSize = sqlite_vfs_sector,
 	.xDeviceCharacteristics = scratch_is,
 };
 
@@ -167,23 +144,6 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
 	return SQLITE_OK;
 }
 
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-	(void)vfs, (void)name, (void)flags;
-	*ret = 0;
-	return SQLITE_OK;
-}
-
-static int vfs_full_name(sqlite3_vfs *vfs, const char *name, int room, char *ret)
-{
-	(void)vfs;
-	size_t n = strlen(name);
-	if (n >= (size_t)room)
-		return SQLITE_CANTOPEN;
-	memcpy(ret, name, n + 1);
-	return SQLITE_OK;
-}
-
 static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
 {
 	(void)vfs;
@@ -191,42 +151,15 @@ static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
 	return n;
 }
 
-static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
-{
-	(void)vfs;
-	return microseconds;
-}
-
-static int vfs_time(sqlite3_vfs *vfs, double *ret)
-{
-	(void)vfs;
-	*ret = 2440587.5; /* 1970-01-01 as a Julian day: nothing of a dump depends on the time */
-	return SQLITE_OK;
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int room, char *ret)
-{
-	(void)vfs, (void)room, (void)ret;
-	return 0;
-}
-
 enum err scratch_file_use(int fd)
 {
 	static sqlite3_vfs vfs = {
-		.iVersion = 1,
 		.szOsFile = sizeof(struct scratch),
-		.mxPathname = 64,
 		.zName = SCRATCH_FILE_VFS,
 		.xOpen = vfs_open,
 		.xDelete = vfs_delete,
-		.xAccess = vfs_access,
-		.xFullPathname = vfs_full_name,
 		.xRandomness = vfs_random,
-		.xSleep = vfs_sleep,
-		.xCurrentTime = vfs_time,
-		.xGetLastError = vfs_last_error,
 	};
 	files.fd = fd;
-	bool ready = sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK && sqlite3_initialize() == SQLITE_OK && sqlite3_vfs_register(&vfs, 1) == SQLITE_OK;
-	return ready ? OK : ERR_IO;
+	return sqlite_vfs_use(&vfs);
 }
