@@ -6,22 +6,11 @@ import tarfile
 
 import pytest
 import sqlite_dumps
-from backups import Backups
+from backups import making
 from instance import wait_until
 
 
-@pytest.fixture
-def make(request):
-    made = []
-    request.node.instances = []
-
-    def start(*arguments, **options):
-        made.append(Backups(*arguments, **options))
-        request.node.instances.append(made[-1].instance)
-        return made[-1]
-    yield start
-    for backups in made:
-        backups.stop()
+make = pytest.fixture(making)
 
 
 def job(backups, kind):

@@ -7,24 +7,13 @@ import subprocess
 import psycopg
 import pytest
 import sqlite_dumps
-from backups import Backups, keys
+from backups import Backups, keys, making
 from instance import wait_until
 
 LOCK = 4712
 
 
-@pytest.fixture
-def make(request):
-    made = []
-    request.node.instances = []
-
-    def start(*arguments, **options):
-        made.append(Backups(*arguments, **options))
-        request.node.instances.append(made[-1].instance)
-        return made[-1]
-    yield start
-    for backups in made:
-        backups.stop()
+make = pytest.fixture(making)
 
 
 def day_of(backups):

@@ -6,10 +6,10 @@ import time
 
 import psycopg
 import pytest
-import requests
 from instance import Instance, expect_problem, unique, wait_until
 from mirror import nothing_left, raw
 from parser import OPTIONS, Parser, chunks_of, tables_of
+from patient import asked, delivered
 from phone import BATCHES, Phone, backup
 from sqlite_files import make, quoted
 
@@ -21,24 +21,10 @@ class Patient(Phone):
     """A client of a server that dies and comes back: it asks again, as a 503 or a cut connection tells."""
 
     def api(self, method, path, json=None, **options):
-        def ask():
-            try:
-                answer = Phone.api(self, method, path, json, **options)
-            except requests.RequestException:
-                return None
-            return None if answer.status_code in (502, 503, 504) else [answer]
-        return wait_until(ask, 60, f"an answer to {method} {path}")[0]
+        return asked(lambda: Phone.api(self, method, path, json, **options), f"{method} {path}")
 
     def uploaded(self, data, name="Backup.db"):
-        issued = self.api("POST", "/api/import/upload-url", {"fileName": name, "fileSize": len(data)}).json()
-
-        def put():
-            try:
-                return self.gate.put(issued, data).status_code in (200, 201, 403, 412)
-            except requests.RequestException:
-                return False
-        wait_until(put, 60, "the file to be taken")
-        return issued["objectKey"]
+        return delivered(self.gate, self.api("POST", "/api/import/upload-url", {"fileName": name, "fileSize": len(data)}).json(), data)
 
 
 @pytest.fixture(scope="module")

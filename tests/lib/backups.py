@@ -87,3 +87,17 @@ def keys(folder, *names):
         subprocess.run(["age-keygen", "-o", os.path.join(folder, name)], check=True, capture_output=True)
         public.append(subprocess.run(["age-keygen", "-y", os.path.join(folder, name)], check=True, capture_output=True, text=True).stdout.strip())
     return public
+
+
+def making(request):
+    """For a fixture: Backups(…) that are stopped when the test is over, and whose logs are shown when it fails."""
+    made = []
+    request.node.instances = []
+
+    def start(*arguments, **options):
+        made.append(Backups(*arguments, **options))
+        request.node.instances.append(made[-1].instance)
+        return made[-1]
+    yield start
+    for backups in made:
+        backups.stop()

@@ -8,31 +8,39 @@ from space import JOBS, Space
 COLUMNS = "external_id, first_name, last_name, email, phone, job_title, address, city, postal_code, country, status, notes"
 
 
+def asked(call, what):
+    """The answer of a call that is made again as long as a server is away."""
+    def ask():
+        try:
+            answer = call()
+        except requests.RequestException:
+            return None
+        return None if answer.status_code in (502, 503, 504) else [answer]
+    return wait_until(ask, 60, f"an answer to {what}")[0]
+
+
+def delivered(gate, issued, data):
+    """PUT until it is acknowledged, or refused because it had been; the object's key."""
+    def put():
+        try:
+            return gate.put(issued, data).status_code in (200, 201, 403, 412)
+        except requests.RequestException:
+            return False
+    wait_until(put, 60, "the file to be taken")
+    return issued["objectKey"]
+
+
 class Client(Space):
     """One that does as a 503 or a cut connection tells: it asks again, a POST with its idempotency key."""
 
     def api(self, method, path, json=None, headers=None, **options):
         headers = {**({"Idempotency-Key": unique()} if method == "POST" else {}), **(headers or {})}
-
-        def ask():
-            try:
-                answer = Space.api(self, method, path, json, headers=headers, **options)
-            except requests.RequestException:
-                return None
-            return None if answer.status_code in (502, 503, 504) else [answer]
-        return wait_until(ask, 60, f"an answer to {method} {path}")[0]
+        return asked(lambda: Space.api(self, method, path, json, headers=headers, **options), f"{method} {path}")
 
     def upload(self, data, name):
         """PUT until it is acknowledged, or refused because it had been."""
         issued = self.api("POST", "/api/import/upload-url", {"fileName": name, "fileSize": len(data)}).json()
-
-        def put():
-            try:
-                return self.gate.put(issued, data).status_code in (200, 201, 403, 412)
-            except requests.RequestException:
-                return False
-        wait_until(put, 60, "the file to be taken")
-        return issued["objectKey"]
+        return delivered(self.gate, issued, data)
 
     def create(self, data, name="leads.csv", **fields):
         data = data.encode() if isinstance(data, str) else data
