@@ -254,7 +254,7 @@ def test_without_keys_there_are_no_such_calls(gate):
     job = Space(gate).inspected(people(1))["id"]
     for key in ("", "x"):
         expect_problem(queue.call(PARSE, {"jobId": job}, key=key), 403, "calls_disabled")
-    for language, word in (("fr", "file externe"), ("en", "external queue")):
+    for language, word in (("fr", "appels signés"), ("en", "Signed calls")):
         answer = queue.send(PARSE, b"{}", headers={"Accept-Language": language})
         assert word in expect_problem(answer, 403, "calls_disabled")["detail"]
 

@@ -220,9 +220,9 @@ class Crowd:
             if table["readOnly"]:
                 continue
             names = ", ".join(f'"{name}"::text' for name in table["key"])
-            for *key, modified, deleted in self.gate.sql(f'SELECT {names}, last_modified_at, deleted FROM tunes."{table["name"]}" WHERE sync_scope = %s', self.sub):
+            for *key, modified, deleted, device in self.gate.sql(f'SELECT {names}, last_modified_at, deleted, device_id FROM tunes."{table["name"]}" WHERE sync_scope = %s', self.sub):
                 row_id = key[0] if len(key) == 1 else json.dumps(dict(zip(table["key"], key)), separators=(",", ":"))
-                stored[table["name"], row_id] = (modified, deleted)
+                stored[table["name"], row_id] = (modified, deleted, device)
         for device in self.devices:
             for name, (modified, deleted) in device.acknowledged.items():
                 if deleted and name not in stored:
@@ -230,7 +230,9 @@ class Crowd:
                 assert name in stored, f"an acknowledged write is gone: {name} (seed {self.seed})"
                 assert stored[name][0] >= modified, f"an acknowledged write was lost to an older one: {name} {stored[name]} {modified} (seed {self.seed})"
                 if deleted and not stored[name][1]:
-                    assert stored[name][0] > modified, f"a deleted row came back by itself: {name} (seed {self.seed})"
+                    # Devices that have seen the same time ahead of their clocks go on from it alike: of equal times the higher device wins.
+                    won = (stored[name][0], stored[name][2]) > (modified, device.device)
+                    assert won, f"a deleted row came back by itself: {name} {stored[name]} {modified} {device.device} (seed {self.seed})"
 
     def close(self):
         for device in self.devices:
