@@ -47,6 +47,13 @@ def workers(gate):
     return sorted(pid for pid, words in gate._session("nginx") if b"worker process" in words[0])
 
 
+def restart_workers(gate):
+    """nginx reads its configuration again; connections end."""
+    old = workers(gate)
+    gate.processes["nginx"].send_signal(signal.SIGHUP)
+    wait_until(lambda: not set(workers(gate)) & set(old), 60, "the old workers to go")
+
+
 @pytest.mark.parametrize("http", ["1.1", "2"])
 def test_a_push_is_heard_by_the_other_devices_and_names_its_own(gate, http):
     token = member(gate)
@@ -187,13 +194,43 @@ def test_event_ids_are_never_read(own_instance):
 
 def test_other_methods_and_kinds(gate):
     one = ticket(gate, member(gate))
-    for method in ("POST", "PUT", "DELETE", "PATCH"):
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         refused(gate, one, 405, "method_not_allowed", method=method)
     refused(gate, one, 400, "invalid_request", Accept="application/json")
     answer = gate.api("POST", "/publish?channel=x", token=None, data="x")
     assert answer.status_code == 404, "expected that only serve can publish"
     with Stream(gate, one):
         pass
+
+
+def accepted(gate, ticket):
+    try:
+        with Stream(gate, ticket):
+            return True
+    except AssertionError:
+        return False
+
+
+def test_streams_have_a_limit_of_their_own(own_instance):
+    gate = own_instance()
+    token, file = member(gate), gate.path("nginx", "snippets", "events.conf")
+    with open(file, encoding="utf-8") as source:
+        text = source.read()
+    assert "limit_conn tidegate_stream_peer 512;" in text
+    with open(file, "w", encoding="utf-8") as changed:
+        changed.write(text.replace("limit_conn tidegate_stream_peer 512;", "limit_conn tidegate_stream_peer 2;"))
+    try:
+        restart_workers(gate)
+        third = ticket(gate, token)
+        with listen(gate, token) as one, listen(gate, token, http="2"):
+            refused(gate, third, 503, "unavailable")
+            add(Device(gate, token))
+            one.hear()
+        wait_until(lambda: accepted(gate, third), 20, "a place, once the others are gone; the refusal has not spent the ticket")
+    finally:
+        with open(file, "w", encoding="utf-8") as original:
+            original.write(text)
+        restart_workers(gate)
 
 
 def test_where_there_is_no_nchan_everything_else_works(own_instance):
@@ -218,9 +255,7 @@ def test_a_push_does_not_need_the_signal(own_instance):
     add(phone)
     lost = counted(gate, "lost")
     os.rename(socket, socket + ".away")
-    old = workers(gate)
-    gate.processes["nginx"].send_signal(signal.SIGHUP)  # the connection that serve kept ends too
-    wait_until(lambda: not set(workers(gate)) & set(old), 60, "the old workers to go")
+    restart_workers(gate)  # the connection that serve kept ends too
     add(phone, "unheard")
     assert counted(gate, "lost") > lost
     os.rename(socket + ".away", socket)

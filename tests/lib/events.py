@@ -56,8 +56,10 @@ class Stream:
                 self.heard.append(json.loads(line[6:]))
 
     def __enter__(self):
-        wait_until(lambda: ": hi" in self.lines or self.process.poll() is not None, 20, "a stream")
-        assert self.process.poll() is None, f"expected a stream, got {self.lines}"
+        wait_until(lambda: ": hi" in self.lines or self.closed(), 20, "a stream")
+        if self.closed():
+            self.__exit__()
+            raise AssertionError(f"expected a stream, got {self.lines}")
         return self
 
     def __exit__(self, *_):
