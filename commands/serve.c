@@ -59,6 +59,8 @@ int command_serve(struct command *command)
 	gate.job_care_count = sizeof(care) / sizeof(care[0]);
 	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog) || !load_outgoing(command, &gate.webhooks))
 		return EXIT_CONFIGURATION;
+	if (publisher_init(&gate.publisher, command->config->events_publisher))
+		return complain(EXIT_CONFIGURATION, "events.publisher is too long for the path of a socket.");
 	if (metrics_open(command->config->metrics_file))
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	struct pg_options options = database_options(command->config, "api");
@@ -70,6 +72,7 @@ int command_serve(struct command *command)
 	if (fd < 0 || loop_run(&gate, fd, tables, sizeof(tables) / sizeof(tables[0])))
 		return complain(EXIT_UNAVAILABLE, "descriptor 0 is no listening socket; use --socket PATH, or a socket unit.");
 	pg_close(&gate.pg);
+	publisher_close(&gate.publisher);
 	jwks_release(&gate.jwks);
 	queue_keys_release(&gate.queue_keys);
 	return 0;

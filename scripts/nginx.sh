@@ -19,13 +19,24 @@ declare -A values=(
 	[BURST]=400
 	[CONNECTIONS]=1024 # requests that wait or run at once
 	[PEER_CONNECTIONS]=64 # of these, from one address
+	[EVENTS]="" # events.publisher: the socket for hints; empty: none, also where nginx has no nchan
+	[STREAMS]=5000     # of GET /api/events, at once
+	[PEER_STREAMS]=64  # of these, from one address
 	[ACCESS_LOG]=/var/log/nginx/tidegate.log
 	[USER]="" # "user www-data;" when the master runs as root
 	[STATE]=""
+	# Made of the others:
+	[MODULES]="" [EVENTS_PUBLISHER]="" [EVENTS_STREAMS]=""
 )
 for pair; do
 	values[${pair%%=*}]=${pair#*=}
 done
+
+if [ -n "${values[EVENTS]}" ]; then
+	values[EVENTS_PUBLISHER]="include $folder/snippets/events_publisher.conf;"
+	values[EVENTS_STREAMS]="include $folder/snippets/events.conf;"
+	values[MODULES]="load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
+fi
 
 render() {
 	local text name

@@ -27,6 +27,7 @@ packages_of() {
 	LIST
 	run) cat <<-'LIST' ;;
 		nginx-light|/usr/sbin/nginx
+		libnginx-mod-nchan|/usr/lib/nginx/modules/ngx_nchan_module.so
 		postgresql|/usr/lib/postgresql/*/bin/postgres
 		openssl|/usr/bin/openssl
 		ca-certificates|/etc/ssl/certs/ca-certificates.crt

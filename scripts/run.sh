@@ -122,9 +122,10 @@ make_sockets() {
 			ln -sfn "$folder" "$STATE/sockets"
 		fi
 	fi
-	PG_SOCKETS=$folder/pg SOCKET=$folder/fcgi/sock
+	PG_SOCKETS=$folder/pg SOCKET=$folder/fcgi/sock EVENTS=
+	[ ! -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || EVENTS=$folder/events/sock
 	install -d -m 755 -o "$DATABASE_USER" "$PG_SOCKETS"
-	install -d -m 750 -o "$SERVICE_USER" "${SOCKET%/*}"
+	install -d -m 750 -o "$SERVICE_USER" "${SOCKET%/*}" "$folder/events"
 }
 
 # Servers run copies, so that neither a rebuild nor an unreachable working copy gets in their way.
@@ -226,6 +227,7 @@ make_config() {
 				[storage]
 				secret_key = $(secret storage)
 				[schema]
+				[events]
 			INI
 		)
 		chown "$SERVICE_USER" "$file.new"
@@ -236,6 +238,7 @@ make_config() {
 	for role in api worker owner; do
 		ini_set database "$role" "host=$PG_SOCKETS dbname=tidegate user=tidegate_$role"
 	done
+	ini_set events publisher "$EVENTS"
 	ini_set storage root "$STATE"
 	ini_set schema dir "$STATE/schema"
 	# Sample databases to be backed up, until somebody names others.
@@ -255,7 +258,7 @@ make_nginx_config() {
 	# Everybody is one address here, so the limit per address is wider than the one for strangers.
 	scripts/nginx.sh "$STATE/nginx" LISTEN="$listen" USER="$user" SOCKET="$SOCKET" STORAGE="$STATE" STATE="$STATE" \
 		CERTIFICATE="$RUN_DIR/tls/cert.pem" KEY="$RUN_DIR/tls/key.pem" ACCESS_LOG="$STATE/log/nginx-access.log" \
-		RATE="${RATE:-2000r/s}" BURST="${BURST:-4000}" PEER_CONNECTIONS=512
+		RATE="${RATE:-2000r/s}" BURST="${BURST:-4000}" PEER_CONNECTIONS=512 EVENTS="$EVENTS" PEER_STREAMS=5000
 }
 
 # -------------------------------------------------------------------------------------------------------------- servers
@@ -325,6 +328,7 @@ answers() {
 }
 
 start_nginx() {
+	[ -z "$EVENTS" ] || rm -f "$EVENTS" # left by one that was killed; nginx would not start over it
 	launch nginx nginx-error.log nginx -p "$STATE/nginx/" -c "$STATE/nginx/nginx.conf" -e "$STATE/log/nginx-error.log"
 	wait_until 30 ready_or_dead nginx answers || fail "The application does not answer:"$'\n'"$(tail -n 5 "$STATE/log/tidegate.log")"
 	alive nginx || fail "nginx did not start:"$'\n'"$(tail -n 5 "$STATE/log/nginx-error.log")"

@@ -34,7 +34,7 @@ enum err sync_check(struct request *request, struct response *response)
 	const char *scope = NULL, *at = query_text(request, "at");
 	int64_t since = 0;
 	struct pg_rows rows;
-	if (!sync_find_app(response, &app, &scope))
+	if (!sync_find_app(response, query_text(request, "app"), &app, &scope))
 		return OK;
 	if (at && clock_parse_iso8601(at, &since))
 		return refuse_field(response, PROBLEM_INVALID_FIELD, "at", "timestamp of an earlier answer");

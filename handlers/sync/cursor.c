@@ -5,25 +5,18 @@
  */
 #include "handlers/sync/sync.h"
 
-#include "core/base/log.h"
-#include "core/crypto/base64.h"
-#include "core/crypto/digest.h"
+#include "core/crypto/seal.h"
 
 #include <string.h>
 
 enum { CURSOR_MAX = 8 << 10 };
 
-/* One key for all processes and hosts of an installation: they share these secrets. */
-static void sign(const struct sync_call *call, const char *bytes, size_t n, uint8_t out[SHA256_SIZE])
+static struct seal seal_of(const struct sync_call *call)
 {
 	const struct config *config = call->request->gate->config;
-	static const char purpose[] = "tidegate sync cursor";
-	uint8_t key[SHA256_SIZE], other[SHA256_SIZE];
-	hmac_sha256(config->jwt_secret, strlen(config->jwt_secret), purpose, sizeof(purpose), key);
-	hmac_sha256(config->storage_secret_key, strlen(config->storage_secret_key), purpose, sizeof(purpose), other);
-	for (size_t i = 0; i < sizeof(key); i++)
-		key[i] ^= other[i];
-	hmac_sha256(key, sizeof(key), bytes, n, out);
+	struct seal seal;
+	seal_init(&seal, config->jwt_secret, config->storage_secret_key, "tidegate sync cursor");
+	return seal;
 }
 
 static void put_payload(const struct sync_call *call, struct buf *out)
@@ -53,18 +46,12 @@ static void put_payload(const struct sync_call *call, struct buf *out)
 
 const char *sync_cursor_make(const struct sync_call *call)
 {
-	uint8_t mac[SHA256_SIZE];
-	struct buf payload, text;
+	struct seal seal = seal_of(call);
+	struct buf payload;
 	buf_init(&payload, CURSOR_MAX);
-	buf_init(&text, (size_t)CURSOR_MAX * 2);
 	put_payload(call, &payload);
-	sign(call, buf_text(&payload), payload.len, mac);
-	base64url_encode(&text, buf_text(&payload), payload.len);
-	buf_append_char(&text, '.');
-	base64url_encode(&text, mac, sizeof(mac));
-	const char *made = payload.overflowed || text.overflowed ? NULL : arena_strdup(call->arena, buf_text(&text));
+	const char *made = payload.overflowed ? NULL : seal_make(&seal, call->arena, buf_text(&payload), payload.len);
 	buf_release(&payload);
-	buf_release(&text);
 	return made;
 }
 
@@ -95,16 +82,11 @@ static bool read_place(struct sync_call *call, const json_t *payload)
 
 bool sync_cursor_read(struct sync_call *call, const char *text)
 {
-	const char *dot = strchr(text, '.');
-	size_t length = 0, mac_length = 0, n = strlen(text);
-	uint8_t given[SHA256_SIZE + 3], mac[SHA256_SIZE];
-	char *bytes = dot && n < (size_t)CURSOR_MAX * 2 ? arena_alloc(call->arena, BASE64_DECODED_MAX((size_t)(dot - text)) + 1) : NULL;
+	struct seal seal = seal_of(call);
+	const char *bytes = NULL;
+	size_t length = 0;
 	json_t *payload = NULL;
-	if (!bytes || base64url_decode(text, (size_t)(dot - text), bytes, BASE64_DECODED_MAX((size_t)(dot - text)), &length) ||
-	    base64url_decode(dot + 1, n - (size_t)(dot - text) - 1, given, sizeof(given), &mac_length))
-		return false;
-	sign(call, bytes, length, mac);
-	if (!constant_time_equal(given, mac_length, mac, sizeof(mac)) || json_parse(call->arena, bytes, length, &payload, NULL))
+	if (!seal_open(&seal, call->arena, text, (size_t)CURSOR_MAX * 2, &bytes, &length) || json_parse(call->arena, bytes, length, &payload, NULL))
 		return false;
 	if (!text_equal(json_text(payload, "app"), call->app->app->name) || !text_equal(json_text(payload, "scope"), call->scope) ||
 	    !text_equal(json_text(payload, "sub"), call->request->claims.sub) || number(payload, "version") != call->app->app->version)

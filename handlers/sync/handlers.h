@@ -11,6 +11,11 @@ enum err sync_post(struct request *request, struct response *response);
 enum err sync_schema(struct request *request, struct response *response);
 enum err sync_check(struct request *request, struct response *response);
 
+/* events.c */
+enum err events_ticket(struct request *request, struct response *response);
+enum err events_authorise(struct request *request, struct response *response);
+enum err events_missing(struct request *request, struct response *response);
+
 /* retention.c: tombstones and answered requests that are old */
 enum err sync_retention_run(struct worker *worker, struct arena *arena, struct job *job);
 

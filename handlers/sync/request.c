@@ -20,10 +20,10 @@ const char *sync_time(struct arena *arena, int64_t us)
 	return arena_strdup(arena, text);
 }
 
-bool sync_find_app(struct response *response, const struct sync_app **ret_app, const char **ret_scope)
+bool sync_find_app(struct response *response, const char *asked, const struct sync_app **ret_app, const char **ret_scope)
 {
 	const struct request *request = response->request;
-	const char *asked = query_text(request, "app"), *held = json_text(request->claims.all, "app");
+	const char *held = json_text(request->claims.all, "app");
 	const char *name = held ? held : asked;
 	/* A token that is for one app opens no other. */
 	*ret_app = held && asked && !text_equal(held, asked) ? NULL : catalog_synced(&request->gate->catalog, name);
@@ -106,8 +106,8 @@ bool sync_read_request(struct sync_call *call, struct response *response)
 	const json_t *body = call->request->json;
 	const char *cursor = json_text(body, "pullCursor");
 	call->page_size = call->request->gate->config->sync_page_rows;
-	if (!sync_find_app(response, &call->app, &call->scope) || !read_versions(call, response, body) || !read_since(call, response, body) ||
-	    !read_changes(call, response, body))
+	if (!sync_find_app(response, query_text(call->request, "app"), &call->app, &call->scope) || !read_versions(call, response, body) ||
+	    !read_since(call, response, body) || !read_changes(call, response, body))
 		return false;
 	if (given(body, "pageSize") && !field_i64(response, body, "pageSize", 1, INT64_MAX, &call->page_size))
 		return false;

@@ -7,6 +7,9 @@ static const struct route routes[] = {
     {METHOD_POST, "/api/sync", GUARD_MEMBER, ROUTE_SYNC, sync_post},
     {METHOD_GET, "/api/sync/schema", GUARD_MEMBER, 0, sync_schema},
     {METHOD_GET, "/api/sync/check", GUARD_MEMBER, ROUTE_TRANSACTION, sync_check},
+    {METHOD_POST, "/api/events/tickets", GUARD_MEMBER, ROUTE_JSON_OPTIONAL, events_ticket},
+    {METHOD_GET, "/api/events", GUARD_OPEN, 0, events_missing},
+    {METHOD_GET, "/_internal/events-auth", GUARD_OPEN, 0, events_authorise}, /* from nginx only */
 };
 
 const struct route_table sync_routes = {routes, sizeof(routes) / sizeof(routes[0])};

@@ -39,7 +39,7 @@ enum err sync_schema(struct request *request, struct response *response)
 	struct schema_texts ddl = {NULL, 0};
 	struct buf check;
 	int64_t from = 0;
-	if (!sync_find_app(response, &synced, &scope) || !query_i64(response, "from", 0, 0, INT32_MAX, &from))
+	if (!sync_find_app(response, query_text(request, "app"), &synced, &scope) || !query_i64(response, "from", 0, 0, INT32_MAX, &from))
 		return OK;
 	const struct schema_app *app = synced->app;
 	if (from > app->version)

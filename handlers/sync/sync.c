@@ -133,6 +133,7 @@ static enum err run(struct sync_call *call, struct response *response, bool *ret
 	if (err)
 		return err;
 	err = pg_commit(call->pg);
+	call->pushed = !err && call->row_count && !call->replayed;
 	*ret_rows_failed = err && sync_is_row_failure(call->pg);
 	return err;
 }
@@ -196,7 +197,9 @@ enum err sync_post(struct request *request, struct response *response)
 	enum err err = sync_read_changes(&call);
 	if (!err)
 		err = run_until_done(&call, response);
-	if (!err && !response->is_problem)
+	if (!err && !response->is_problem) {
 		count(&call);
+		sync_hint(&call);
+	}
 	return err;
 }

@@ -69,6 +69,7 @@ struct sync_call {
 	char digest[65];
 	/* of the run at hand */
 	bool careful;
+	bool pushed;       /* committed, with rows that had not been pushed before */
 	int64_t version;   /* of this push */
 	int64_t bound;     /* the page goes up to here */
 	int64_t timestamp; /* what the client may ask with next, once it has the last page */
@@ -85,8 +86,8 @@ static inline size_t sync_columns(const struct schema_table *table)
 /* request.c: fills what is asked. False after a refusal. */
 bool sync_read_request(struct sync_call *call, struct response *response);
 
-/* The app and the scope of a call: the app by the claim `app` of the token or by ?app=. False after a refusal. */
-bool sync_find_app(struct response *response, const struct sync_app **ret_app, const char **ret_scope);
+/* The app and the scope of a call: the app by the claim `app` of the token or by its name as asked for, if any. False after a refusal. */
+bool sync_find_app(struct response *response, const char *asked, const struct sync_app **ret_app, const char **ret_scope);
 
 /* 2026-11-20T10:09:01.123456Z / back. */
 const char *sync_time(struct arena *arena, int64_t us);
@@ -124,5 +125,8 @@ bool sync_cursor_read(struct sync_call *call, const char *text);
 /* answer.c: what was said of the rows, for the answer and for a client that asks again. */
 void sync_put_outcome(struct sync_call *call, struct json_writer *w);
 enum err sync_remember(struct sync_call *call) MUST_USE;
+
+/* events.c: tells the others of the scope, after the commit of a push that changed something. Never fails. */
+void sync_hint(const struct sync_call *call);
 
 #endif

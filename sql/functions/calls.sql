@@ -16,3 +16,14 @@ END $$;
 
 REVOKE ALL ON FUNCTION tidegate.signed_call_enter FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.signed_call_enter TO tidegate_api;
+
+-- Takes a ticket of a stream of events; false: it was taken before.
+CREATE OR REPLACE FUNCTION tidegate.events_ticket_spend(p_id text, p_expires bigint)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	INSERT INTO tidegate.signed_call (jti, expires_at) VALUES ('ticket:' || p_id, to_timestamp(p_expires)) ON CONFLICT DO NOTHING;
+	RETURN FOUND;
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.events_ticket_spend FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.events_ticket_spend TO tidegate_api;

@@ -33,3 +33,7 @@ WITH requests AS (DELETE FROM tidegate.sync_request WHERE at < now() - $1::int *
 	revoked AS (DELETE FROM tidegate.sync_revoked WHERE server_seq <= $2::bigint RETURNING app, scope, server_seq)
 UPDATE tidegate.sync_scope s SET floor = GREATEST(s.floor, r.seq)
 FROM (SELECT app, scope, max(server_seq) AS seq FROM revoked GROUP BY app, scope) AS r WHERE s.app = r.app AND s.scope = r.scope;
+
+-- name: events_ticket_spend
+-- Primary key of signed_call.
+SELECT tidegate.events_ticket_spend($1, $2::bigint);

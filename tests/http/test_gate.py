@@ -53,7 +53,7 @@ def test_unknown_paths_are_404(gate, path):
 
 
 @pytest.mark.parametrize("path", [
-    "/_internal/object-auth", "/_internal/object", "/_object_auth", "/_problem", "/_files/", "/_files/imports/x",
+    "/_internal/object-auth", "/_internal/events-auth", "/_events_auth", "/publish", "/_internal/object", "/_object_auth", "/_problem", "/_files/", "/_files/imports/x",
     "/api/%2e%2e/_internal/object", "/api/..%2f_internal/object-auth", "/_internal%2fobject", "//_internal/object", "/objects/../_internal/object"])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_inner_addresses_cannot_be_reached(gate, path, method):

@@ -35,6 +35,7 @@ BUILD = os.path.join(REPOSITORY, os.environ.get("TIDEGATE_BUILD", "build"))
 with open(os.path.join(BUILD, "tidegate"), "rb") as program:
     SANITIZED = b"__asan_init" in program.read()
 ROOT = os.geteuid() == 0
+NCHAN = os.path.exists("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PR_SET_PDEATHSIG = 1
 
 
@@ -204,6 +205,7 @@ class Instance:
             self._make_folder(name, 0o755)
         for name in ("spool", "blobs", "fcgi"):
             self._make_folder(name, 0o700, self.service_user)
+        self._make_folder("events", 0o750, self.service_user)
         self._make_folder("pg", 0o700, self.database_user)
         self._make_folder("pgsocket", 0o755, self.database_user)
         shutil.copy(os.path.join(BUILD, "tidegate"), self.path("bin"))
@@ -226,6 +228,7 @@ class Instance:
             "storage__root": self.folder,
             "storage__secret_key": secrets.token_hex(32),
             "schema__dir": self.path("schema"),
+            "events__publisher": self.path("events", "sock") if NCHAN else "",
             "worker__poll_ms": 100,
             "worker__reap_s": 1,
             "worker__lease_s": 5,
@@ -307,11 +310,14 @@ class Instance:
                      self.service_user, signal.SIGTERM)
 
     def start_nginx(self):
+        if os.path.exists(self.path("events", "sock")):
+            os.remove(self.path("events", "sock"))  # left by one that was killed
         subprocess.run(
             [os.path.join(REPOSITORY, "scripts", "nginx.sh"), self.path("nginx"), f"LISTEN=listen 127.0.0.1:{self.port} ssl http2 backlog=4096;",
              f"USER={'user www-data;' if ROOT else ''}", f"SOCKET={self.path('fcgi', 'sock')}", f"STORAGE={self.folder}", f"STATE={self.folder}",
              f"CERTIFICATE={self.path('cert.pem')}", f"KEY={self.path('key.pem')}", f"ACCESS_LOG={self.path('log', 'access.log')}",
-             f"RATE={self.rate}", f"BURST={self.burst}", "PEER_CONNECTIONS=512"], check=True)
+             f"RATE={self.rate}", f"BURST={self.burst}", "PEER_CONNECTIONS=512",
+             f"EVENTS={self.options['events__publisher']}", "PEER_STREAMS=512"], check=True)
         self._launch("nginx", ["/usr/sbin/nginx", "-p", self.path("nginx") + "/", "-c", self.path("nginx", "nginx.conf"),
                                "-e", self.path("log", "nginx-error.log")], death_signal=signal.SIGTERM)
 

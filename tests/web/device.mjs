@@ -59,13 +59,50 @@ class FakeSource extends EventTarget {
   }
 }
 
+/* EventSource as browsers have it, as far as it is used, except that it never reconnects by itself. */
+class RealSource extends EventTarget {
+  constructor(url) {
+    super();
+    this.url = url;
+    this.opened = false;
+    this.closed = false;
+    this.abort = new AbortController();
+    seen.sources.push(this);
+    this.read().catch(() => this.closed || this.onerror?.());
+  }
+  async read() {
+    const answer = await fetch(this.url, { headers: { Accept: "text/event-stream" }, signal: this.abort.signal });
+    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+    this.opened = true;
+    this.onopen?.();
+    let text = "";
+    for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+      const events = (text + piece).split("\n\n");
+      text = events.pop();
+      for (const event of events) {
+        const lines = event.split("\n");
+        const value = (name) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+        if (value("data") === undefined) continue;
+        const message = Object.assign(new Event(value("event") ?? "message"), { data: value("data") });
+        if (message.type === "message") this.onmessage?.(message);
+        else this.dispatchEvent(message);
+      }
+    }
+    throw new Error("the stream ended");
+  }
+  close() {
+    this.closed = true;
+    this.abort.abort();
+  }
+}
+
 const commands = {
   async start({ url, app, options = {}, as = token, hints = false }) {
     token = as;
     const client = new SyncClient({
       app, url, db, debounceMs: 20, ...options, fetch: network,
       token: async (renew) => (renew && renewed ? (token = renewed) : token),
-      hints: hints ? { ticket: async () => `ticket-${seen.sources.length}`, source: (address) => new FakeSource(address) } : false,
+      hints: hints === "real" ? { source: (address) => new RealSource(address) } : hints ? { ticket: async () => `ticket-${seen.sources.length}`, source: (address) => new FakeSource(address) } : false,
       onStatus: (status) => seen.statuses.push({ ...status, error: status.error && { status: status.error.status, code: status.error.code } }),
       onRejected: (rejected) => seen.rejected.push(...rejected),
       onMerged: (merged) => seen.merged.push(...merged),
@@ -87,7 +124,7 @@ const commands = {
   hint: ({ data }) => void seen.sources.at(-1).onmessage?.({ data: JSON.stringify(data) }),
   opened: () => void seen.sources.at(-1).onopen?.(),
   broken: () => void seen.sources.at(-1).onerror?.(),
-  seen: () => ({ ...seen, sources: seen.sources.map(({ url, closed }) => ({ url, closed })) }),
+  seen: () => ({ ...seen, sources: seen.sources.map(({ url, closed, opened = false }) => ({ url, closed, opened })) }),
 };
 const events = new EventTarget();
 globalThis.addEventListener = events.addEventListener.bind(events);
