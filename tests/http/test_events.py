@@ -173,7 +173,7 @@ IDS = ["0:0", "1:0", "1:-1", f"{int(time.time()) - 5}:0", "99999999999:0", "1:0,
 
 
 def test_event_ids_are_never_read(own_instance):
-    """The three ways of telling nchan where to go on; on a reconnect one of them could abort a worker with everybody's streams."""
+    """Every way of telling nchan where to go on is refused or not read, and no worker ends."""
     gate = own_instance()
     token = member(gate)
     phone = Device(gate, token)
