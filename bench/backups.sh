@@ -51,15 +51,19 @@ def timed(command):
 
 
 subprocess.run(["cat", source], stdout=subprocess.DEVNULL, check=True)
-print("dump", timed(f"{work}/dump {source} {work}/ours"), timed(f"sqlite3 {source} .dump > {work}/theirs"))
-print("dump_zstd", timed(f"{work}/dump {source} /dev/stdout | zstd -3 -q -o {work}/out"), timed(f"sqlite3 {source} .dump | zstd -3 -q -o {work}/out"))
+def tell(name, ours, theirs):
+    print(f"{name} {ours:.2f} {theirs:.2f}")
+
+
+tell("dump", timed(f"{work}/dump {source} {work}/ours"), timed(f"sqlite3 {source} .dump > {work}/theirs"))
+tell("dump_zstd", timed(f"{work}/dump {source} /dev/stdout | zstd -3 -q -o {work}/out"), timed(f"sqlite3 {source} .dump | zstd -3 -q -o {work}/out"))
 ours = timed(f"{build}/tidegate backup dump {source} --to {work}/ours --recipients {recipient}")
 memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 os.rename(f"{work}/ours", f"{work}/kept.age")
 restored = timed(f"{build}/tidegate restore {work}/kept.age --identity {work}/key --to {work}/out")
-print("whole", ours + restored, os.path.getsize(source) / 1e6 / 40)
+tell("whole", ours + restored, os.path.getsize(source) / 1e6 / 40)
 subprocess.run(["bash", "-c", f"sqlite3 {source} .dump > {work}/stock.sql"], check=True)
-print("restore", restored, timed(f"sqlite3 {work}/out < {work}/stock.sql"))
+tell("restore", restored, timed(f"sqlite3 {work}/out < {work}/stock.sql"))
 print("memory", memory // 1024)
 print("size", os.path.getsize(source) // 1000000)
 PY
