@@ -68,6 +68,7 @@ def test_edits_are_pushed_together_soon_after_the_last(person, tab):
 
 def test_without_a_network_edits_wait(person, tab):
     web = tab().start()
+    web.sync()  # the one that a start brings is over
     web.run(tune("later"))
     web.call("faults", list=["down"])
     with pytest.raises(Failed):
