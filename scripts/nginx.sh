@@ -20,13 +20,14 @@ declare -A values=(
 	[CONNECTIONS]=1024 # requests that wait or run at once
 	[PEER_CONNECTIONS]=64 # of these, from one address
 	[EVENTS]="" # events.publisher: the socket for hints; empty: none, also where nginx has no nchan
+	[REDIS]=""         # redis://HOST:PORT that hints go through, so that the nginx of every host tells them; empty: of this one alone
 	[STREAMS]=5000     # of GET /api/events, at once
 	[PEER_STREAMS]=64  # of these, from one address
 	[ACCESS_LOG]=/var/log/nginx/tidegate.log
 	[USER]="" # "user www-data;" when the master runs as root
 	[STATE]=""
 	# Made of the others:
-	[MODULES]="" [EVENTS_PUBLISHER]="" [EVENTS_STREAMS]=""
+	[MODULES]="" [EVENTS_PUBLISHER]="" [EVENTS_STREAMS]="" [EVENTS_REDIS]=""
 )
 for pair; do
 	values[${pair%%=*}]=${pair#*=}
@@ -35,6 +36,8 @@ done
 if [ -n "${values[EVENTS]}" ]; then
 	values[EVENTS_PUBLISHER]="include $folder/snippets/events_publisher.conf;"
 	values[EVENTS_STREAMS]="include $folder/snippets/events.conf;"
+	# Hints are worth nothing a moment later: Redis hands them on and keeps none.
+	[ -z "${values[REDIS]}" ] || values[EVENTS_REDIS]="nchan_use_redis on; nchan_redis_url \"${values[REDIS]}\"; nchan_redis_storage_mode nostore;"
 	values[MODULES]="load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
 fi
 

@@ -36,6 +36,7 @@ packages_of() {
 	LIST
 	test) cat <<-'LIST' ;;
 		perl|/usr/bin/prove
+		redis-server|/usr/bin/redis-server
 		nodejs|/usr/bin/node
 		npm|/usr/bin/npm
 		node-typescript|/usr/bin/tsc

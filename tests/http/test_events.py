@@ -1,13 +1,14 @@
 """GET /api/events: who hears of a push, tickets, what could kill a worker of nginx, and streams that end."""
 import os
 import signal
+import subprocess
 import time
 import uuid
 
 import pytest
 
 from events import Stream, made, opened, sealed, ticket
-from instance import NCHAN, expect_problem, unique, wait_until
+from instance import NCHAN, expect_problem, free_port, unique, wait_until
 from sync_apps import Declarations, club
 from sync_client import Device
 from web_device import WebDevice
@@ -27,6 +28,17 @@ def declarations():
 def clubs(own_instance, declarations):
     """An instance with a second app, whose tables belong to spaces."""
     return own_instance(schema__dir=declarations.folder)
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A Redis of the test's own, which keeps nothing."""
+    port = free_port()
+    process = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(tmp_path)],
+                               stdout=subprocess.DEVNULL)
+    yield f"redis://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
 
 
 def member(gate, sub=None, space=None, **claims):
@@ -172,9 +184,10 @@ def test_pages_of_strangers_get_no_stream(gate):
 IDS = ["0:0", "1:0", "1:-1", f"{int(time.time()) - 5}:0", "99999999999:0", "1:0,[1]", "-1:-1", "x", "1:0,1:0", "18446744073709551615:32767", "1500000000:[0],0"]
 
 
-def test_event_ids_are_never_read(own_instance):
+@pytest.mark.parametrize("through_redis", [False, True], ids=["alone", "redis"])
+def test_event_ids_are_never_read(make_gate, redis, through_redis):
     """Every way of telling nchan where to go on is refused or not read, and no worker ends."""
-    gate = own_instance()
+    gate = make_gate(redis=redis if through_redis else "")
     token = member(gate)
     phone = Device(gate, token)
     before = workers(gate)
@@ -283,3 +296,22 @@ def test_after_a_reload_of_nginx_browsers_come_back(own_instance):
         wait_until(lambda: opened_streams() == 2 and web.states()[-1] == "synced", 60, "a second stream")
         add(phone, "two")
         wait_until(lambda: titles() == ["one", "two"], 30, "what the phone changed after the reload")
+
+
+# -------------------------------------------------------------------------------------------------------- more than one host
+
+def test_a_push_on_one_host_is_heard_on_the_others(make_gate, redis):
+    """Two nginx, two pools, one PostgreSQL, one Redis."""
+    secret = "s" * 64
+    one = make_gate(redis=redis, storage__secret_key=secret)
+    other = make_gate(redis=redis, beside=one, storage__secret_key=secret)
+    token = member(one)
+    phone, desk = Device(one, token), Device(other, token)
+    desk.sync()
+    with listen(other, token) as stream, listen(one, member(one)) as stranger:
+        add(phone)
+        wait_until(lambda: stream.heard, 20, "the hint on the other host")
+        assert stream.heard[0]["device"] == phone.device
+        assert not stranger.heard
+    desk.sync()
+    assert desk.sql("SELECT title FROM tune") == [("Kesh",)]

@@ -105,11 +105,11 @@ class Reaching(requests.adapters.HTTPAdapter):
 
 
 class Instance:
-    def __init__(self, rate="5000r/s", burst=10000, fsync="off", beside=None, namespace=HERE, **options):
+    def __init__(self, rate="5000r/s", burst=10000, fsync="off", beside=None, namespace=HERE, redis="", **options):
         """options: section__name=value of tidegate.ini. fsync="on": PostgreSQL as it must be where it is killed and counted.
 
-        beside: another instance, whose database, secrets and bucket this one uses. namespace: where its servers run."""
-        self.rate, self.burst, self.fsync, self.namespace = rate, burst, fsync, namespace
+        beside: another instance, whose database, secrets and bucket this one uses. namespace: where its servers run. redis: address that hints go through."""
+        self.rate, self.burst, self.fsync, self.namespace, self.redis = rate, burst, fsync, namespace, redis
         self.database = beside or self
         self.folder = tempfile.mkdtemp(prefix="tidegate-test-", dir="/tmp")
         self.port = free_port() if namespace is HERE else 8443
@@ -317,7 +317,7 @@ class Instance:
              f"USER={'user www-data;' if ROOT else ''}", f"SOCKET={self.path('fcgi', 'sock')}", f"STORAGE={self.folder}", f"STATE={self.folder}",
              f"CERTIFICATE={self.path('cert.pem')}", f"KEY={self.path('key.pem')}", f"ACCESS_LOG={self.path('log', 'access.log')}",
              f"RATE={self.rate}", f"BURST={self.burst}", "PEER_CONNECTIONS=512",
-             f"EVENTS={self.options['events__publisher']}", "PEER_STREAMS=512"], check=True)
+             f"EVENTS={self.options['events__publisher']}", f"REDIS={self.redis}", "PEER_STREAMS=512"], check=True)
         self._launch("nginx", ["/usr/sbin/nginx", "-p", self.path("nginx") + "/", "-c", self.path("nginx", "nginx.conf"),
                                "-e", self.path("log", "nginx-error.log")], death_signal=signal.SIGTERM)
 
