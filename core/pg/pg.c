@@ -191,6 +191,11 @@ enum err pg_query(struct pg *pg, struct arena *arena, enum stmt stmt, const char
 	return deliver(pg, arena, PQexecPrepared(pg->connection, statements[stmt].name, statements[stmt].parameters, values, NULL, NULL, 0), ret);
 }
 
+enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values, struct pg_rows *ret)
+{
+	return pg->in_transaction ? pg_query(pg, arena, stmt, values, ret) : pg_call(pg, arena, scope, stmt, values, ret);
+}
+
 enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, const char *sql, int parameters, const char *const *values,
                             struct pg_rows *ret)
 {

@@ -82,6 +82,9 @@ enum err pg_query(struct pg *pg, struct arena *arena, enum stmt stmt, const char
 enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values,
                  struct pg_rows *ret) MUST_USE;
 
+/* The one that fits: in the transaction that is open, or under that scope in one of its own. */
+enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values, struct pg_rows *ret) MUST_USE;
+
 /* A statement made from a schema declaration; slot (< PG_GENERATED_MAX) names it on this connection. */
 enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, const char *sql, int parameters, const char *const *values,
                             struct pg_rows *ret) MUST_USE;

@@ -27,9 +27,7 @@ static void put_failure(struct json_writer *w, const char *name, const struct re
 enum err import_answer(struct request *request, struct response *response, const char *id, int status)
 {
 	struct pg_rows rows;
-	struct pg *pg = &request->gate->pg;
-	enum err err = pg->in_transaction ? pg_query(pg, request->arena, STMT_IMPORT_GET, PG_VALUES(id), &rows)
-	                                  : pg_call(pg, request->arena, &request->scope, STMT_IMPORT_GET, PG_VALUES(id), &rows);
+	enum err err = pg_ask(&request->gate->pg, request->arena, &request->scope, STMT_IMPORT_GET, PG_VALUES(id), &rows);
 	if (err)
 		return err;
 	if (rows.count == 0)

@@ -65,9 +65,7 @@ static enum err put_warnings(struct json_writer *w, const struct request *reques
 enum err sqlite_answer(struct request *request, struct response *response, const char *id, int status)
 {
 	struct pg_rows rows;
-	struct pg *pg = &request->gate->pg;
-	enum err err = pg->in_transaction ? pg_query(pg, request->arena, STMT_SQLITE_GET, PG_VALUES(id), &rows)
-	                                  : pg_call(pg, request->arena, &request->scope, STMT_SQLITE_GET, PG_VALUES(id), &rows);
+	enum err err = pg_ask(&request->gate->pg, request->arena, &request->scope, STMT_SQLITE_GET, PG_VALUES(id), &rows);
 	if (err)
 		return err;
 	if (rows.count == 0)

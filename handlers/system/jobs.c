@@ -154,7 +154,7 @@ static enum err answer_changed(struct request *request, struct response *respons
 
 enum err jobs_retry(struct request *request, struct response *response)
 {
-	struct pg_rows job, done;
+	struct pg_rows job, done = {0};
 	enum err err;
 	if (!find(request, response, &job, &err))
 		return err;
@@ -166,6 +166,9 @@ enum err jobs_retry(struct request *request, struct response *response)
 		err = ask(request, response, care->retry, &job);
 	else
 		err = pg_query(&request->gate->pg, request->arena, STMT_JOB_RETRY_OWN, PG_VALUES(id), &done);
+	/* Somebody else was faster, between the look and the lock. */
+	if (!err && done.result && !pg_bool(&done, 0, 0))
+		return refuse_with(response, PROBLEM_JOB_WRONG_STATE, "state", "ready");
 	request->wake = true;
 	return err || response->is_problem ? err : answer_changed(request, response, false);
 }

@@ -17,9 +17,7 @@ static void put_endpoint(struct json_writer *w, const struct request *request, c
 enum err webhook_answer(struct request *request, struct response *response, const char *id, int status, const char *secret)
 {
 	struct pg_rows rows;
-	struct pg *pg = &request->gate->pg;
-	enum err err = pg->in_transaction ? pg_query(pg, request->arena, STMT_WEBHOOK_GET, PG_VALUES(id), &rows)
-	                                  : pg_call(pg, request->arena, &request->scope, STMT_WEBHOOK_GET, PG_VALUES(id), &rows);
+	enum err err = pg_ask(&request->gate->pg, request->arena, &request->scope, STMT_WEBHOOK_GET, PG_VALUES(id), &rows);
 	if (err)
 		return err;
 	if (rows.count == 0)
