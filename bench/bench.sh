@@ -309,14 +309,14 @@ bench_requests() {
 	figure 'GET of one import, authenticated' "$row /s" 'Fastify and pg' "$peer_row /s" "$(ratio "$row" "$peer_row")" 'at least 1.3'
 }
 
-sync_tokens() {
-	local i
-	for i in $(seq 16); do tidegate --config "$state/tidegate.ini" token --role member --sub "bench-$i" --hours 2; done
-}
-
-sync_rate() { # PORT ROWS PAUSE: syncs per second, median, 95th percentile in ms, errors
-	# shellcheck disable=SC2046
-	wrk -t16 -c16 -d"${SECONDS_EACH:-10}s" -s bench/sync.lua "https://localhost:$1/api/sync?app=tunes" -- "$2" "$3" $(cat "$dir/sync_tokens") | sed -n 's/^result //p'
+# Every measurement has users of its own, who have nothing yet: nobody is sent pages of what was pushed before.
+sync_rate() { # PORT ROWS PAUSE: syncs per second, median, 95th percentile in ms, errors; of ours, every row must have been taken
+	local i tokens=() per_second p50 p95 errors requests taken
+	for i in $(seq 16); do tokens+=("$(tidegate --config "$state/tidegate.ini" token --role member --sub "bench-$1-$2-$3-$i" --hours 2)"); done
+	read -r per_second p50 p95 errors requests < <(wrk -t16 -c16 -d"${SECONDS_EACH:-10}s" -s bench/sync.lua "https://localhost:$1/api/sync?app=tunes" -- "$2" "$3" "${tokens[@]}" | sed -n 's/^result //p')
+	taken=$(psql -qXAtc "SELECT count(*) FROM tunes.tune WHERE sync_scope LIKE 'bench-$1-$2-$3-%'")
+	[ "$1" != "$port" ] || [ "$taken" -ge $((requests * $2)) ] || { echo "$taken of $((requests * $2)) rows were taken" >&2; return 1; }
+	echo "$per_second $p50 $p95 $errors"
 }
 
 # Pages of a device that has nothing yet: rows per second, and the memory of the process that serves it.
@@ -333,9 +333,9 @@ bench_sync() {
 	local what per_second p50 p95 errors peer rows speed
 	start
 	install_peer
-	sync_tokens >"$dir/sync_tokens"
-	psql -qX -c 'CREATE SCHEMA bench_sync' -c 'CREATE TABLE bench_sync.tune (user_id text, id uuid, title text, type text, structure text, mode text, incipit text, deleted boolean,
-		last_modified_at timestamptz, updated_at timestamptz, PRIMARY KEY (user_id, id))' -c 'CREATE INDEX ON bench_sync.tune (user_id, updated_at)'
+	psql -qX -c "INSERT INTO tunes.tune_type (id, name) VALUES ('reel', 'Reel')"
+	psql -qX -c 'CREATE SCHEMA bench_sync' -c 'CREATE TABLE bench_sync.tune (user_id text, id uuid, title text, id_foreign text, primary_origin text, type text REFERENCES tunes.tune_type,
+		structure text, mode text, incipit text, genre text, composer text, artist text, release_year int, deleted boolean, last_modified_at timestamptz, updated_at timestamptz, PRIMARY KEY (user_id, id))' -c 'CREATE INDEX ON bench_sync.tune (user_id, updated_at)'
 	PEER_SECRET=$(cat "$state/secrets/jwt_secret" 2>/dev/null || sed -n 's/^jwt_secret = //p' "$state/tidegate.ini") \
 		PEER_DATABASE=$peer_database node "$dir/peer/sync.js" "$peer_port" 2 >"$dir/peer.log" 2>&1 &
 	children+=($!)

@@ -2,6 +2,10 @@
 -- syncs of a device (0: at once), and the tokens. Each answer's timestamp goes into the next request, as clients do it.
 local thread_number = 0
 
+-- A whole row, as the clients send it.
+local row = '{"table":"tune","rowId":"%s","data":{"id":"%s","title":"Tune %d","id_foreign":null,"primary_origin":null,"type":"reel","structure":"AABB","mode":"D",' ..
+	'"incipit":"ABcd efga","genre":null,"composer":null,"artist":null,"release_year":null},"deleted":false,"lastModifiedAt":"%s.%06dZ"}'
+
 function setup(thread)
 	thread_number = thread_number + 1
 	thread:set("id", thread_number)
@@ -23,12 +27,11 @@ local function uuid()
 end
 
 function request()
-	local changes = {}
+	local changes, now = {}, os.date("!%Y-%m-%dT%H:%M:%S")
 	counter = counter + 1
 	for i = 1, rows do
 		local key = uuid()
-		changes[i] = string.format('{"table":"tune","rowId":"%s","data":{"id":"%s","title":"Tune %d","type":"reel","structure":"AABB","mode":"D","incipit":"ABcd efga"},"deleted":false,"lastModifiedAt":"%s.%06dZ"}',
-			key, key, counter, os.date("!%Y-%m-%dT%H:%M:%S"), i)
+		changes[i] = string.format(row, key, key, counter, now, i)
 	end
 	return wrk.format("POST", nil, headers, string.format('{"changes":[%s],"lastSyncAt":%s,"schemaVersion":1,"deviceId":"bench-%d","requestId":"%s"}', table.concat(changes, ","), last, id, uuid()))
 end
@@ -41,6 +44,6 @@ function response(status, _, body)
 end
 
 function done(summary, latency)
-	io.write(string.format("result %.0f %.2f %.2f %d\n", summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(95) / 1000,
-		summary.errors.status + summary.errors.read + summary.errors.timeout + summary.errors.connect))
+	io.write(string.format("result %.0f %.2f %.2f %d %d\n", summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(95) / 1000,
+		summary.errors.status + summary.errors.read + summary.errors.timeout + summary.errors.connect, summary.requests))
 end

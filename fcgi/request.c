@@ -157,7 +157,23 @@ enum problem request_read_body(struct request *request, size_t max)
 	return PROBLEM_COUNT;
 }
 
-enum problem request_parse_json(struct request *request, bool optional, bool tolerant)
+/* What stands beside the changes is read like any other body. The body is memory of our own (request_read_body); `p` is const for its readers. */
+static enum err parse_changes(struct request *request)
+{
+	struct buf rest;
+	enum err err = json_tree_parse(request->arena, (char *)(uintptr_t)request->body.p, request->body.n, &request->tree);
+	if (err)
+		return err;
+	buf_init(&rest, request->body.n * 2 + 64);
+	json_tree_write(&rest, request->tree, "changes");
+	err = rest.overflowed ? ERR_TOO_LARGE : json_parse(request->arena, buf_text(&rest), rest.len, &request->json, NULL);
+	buf_release(&rest);
+	/* Changes that stand twice are nobody's. */
+	bool one = json_member(request->tree, "changes") != NULL;
+	return !err && json_object_size(request->json) + one != request->tree->n ? ERR_INVALID : err;
+}
+
+enum problem request_parse_json(struct request *request, bool optional, bool changes)
 {
 	const char *type = request_param(request, "CONTENT_TYPE");
 	if (request->body.n == 0 && optional) {
@@ -167,9 +183,8 @@ enum problem request_parse_json(struct request *request, bool optional, bool tol
 		if (!str_equal_ignore_case(media, "application/json"))
 			return PROBLEM_UNSUPPORTED_MEDIA_TYPE;
 	}
-	/* The body is memory of our own (request_read_body); `p` is const for its readers. */
-	enum err err = tolerant && request->body.n ? json_parse_tolerant(request->arena, (char *)(uintptr_t)request->body.p, request->body.n, &request->json)
-	                                           : json_parse(request->arena, request->body.p ? request->body.p : "", request->body.n, &request->json, NULL);
+	enum err err = changes && request->body.n ? parse_changes(request)
+	                                          : json_parse(request->arena, request->body.p ? request->body.p : "", request->body.n, &request->json, NULL);
 	if (err == ERR_TOO_LARGE)
 		return PROBLEM_JSON_TOO_DEEP;
 	if (err || !json_is_object(request->json))

@@ -9,6 +9,7 @@
 #define TIDEGATE_FCGI_REQUEST_H
 
 #include "core/base/arena.h"
+#include "core/base/json_tree.h"
 #include "core/base/text.h"
 #include "core/crypto/queue_signature.h"
 #include "core/pg/pg.h"
@@ -39,6 +40,7 @@ struct request {
 	size_t query_count;
 	struct str body;
 	json_t *json; /* NULL unless the route takes JSON */
+	const struct json_node *tree; /* of a route that takes changes: the body, all of it; `json` is without its `changes` */
 	struct str path_values[4]; /* what stands for {…} in the route's pattern, in order */
 	size_t path_value_count;
 	struct jwt_claims claims;
@@ -54,8 +56,8 @@ enum err request_parse(struct request *request) MUST_USE;
 enum problem request_read_body(struct request *request, size_t max) MUST_USE;
 
 /* Parses the body as a JSON object. PROBLEM_COUNT: fine. An empty body is an empty object where optional.
-   tolerant: as json_parse_tolerant. */
-enum problem request_parse_json(struct request *request, bool optional, bool tolerant) MUST_USE;
+   changes: the body may be large, and a text in it may hold what PostgreSQL cannot store; see `tree`. */
+enum problem request_parse_json(struct request *request, bool optional, bool changes) MUST_USE;
 
 /* A FastCGI parameter, e.g. "HTTP_ORIGIN"; NULL when absent or empty. Lives until the request ends. */
 const char *request_param(const struct request *request, const char *name);

@@ -35,11 +35,15 @@ if (cluster.isPrimary) {
 			for (const { data, deleted, lastModifiedAt } of body.changes)
 				await client.query({
 					name: 'upsert',
-					text: `INSERT INTO bench_sync.tune AS t (user_id, id, title, type, structure, mode, incipit, deleted, last_modified_at, updated_at)
-						VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title, type = excluded.type,
-						structure = excluded.structure, mode = excluded.mode, incipit = excluded.incipit, deleted = excluded.deleted,
-						last_modified_at = excluded.last_modified_at, updated_at = excluded.updated_at WHERE t.last_modified_at < excluded.last_modified_at`,
-					values: [claims.sub, data.id, data.title, data.type, data.structure, data.mode, data.incipit, deleted, lastModifiedAt, now],
+					text: `INSERT INTO bench_sync.tune AS t (user_id, id, title, id_foreign, primary_origin, type, structure, mode, incipit, genre, composer, artist, release_year,
+							deleted, last_modified_at, updated_at)
+						VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
+						id_foreign = excluded.id_foreign, primary_origin = excluded.primary_origin, type = excluded.type, structure = excluded.structure, mode = excluded.mode,
+						incipit = excluded.incipit, genre = excluded.genre, composer = excluded.composer, artist = excluded.artist, release_year = excluded.release_year,
+						deleted = excluded.deleted, last_modified_at = excluded.last_modified_at, updated_at = excluded.updated_at
+						WHERE t.last_modified_at < excluded.last_modified_at`,
+					values: [claims.sub, data.id, data.title, data.id_foreign, data.primary_origin, data.type, data.structure, data.mode, data.incipit, data.genre, data.composer,
+						data.artist, data.release_year, deleted, lastModifiedAt, now],
 				});
 			const { rows } = await client.query({
 				name: 'pull',

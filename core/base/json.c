@@ -37,7 +37,7 @@ static void decref(void *what)
 	json_decref(what);
 }
 
-static enum err parse(struct arena *arena, const char *bytes, size_t n, size_t flags, json_t **ret, const char **ret_why)
+enum err json_parse(struct arena *arena, const char *bytes, size_t n, json_t **ret, const char **ret_why)
 {
 	static const struct {
 		enum json_error_code code;
@@ -57,7 +57,7 @@ static enum err parse(struct arena *arena, const char *bytes, size_t n, size_t f
 			*ret_why = "the value is nested too deep";
 		return ERR_TOO_LARGE;
 	}
-	json_t *value = json_loadb(bytes, n, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	json_t *value = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!value) {
 		for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
 			if (json_error_code(&error) == reasons[i].code)
@@ -71,43 +71,6 @@ static enum err parse(struct arena *arena, const char *bytes, size_t n, size_t f
 		return err;
 	*ret = value;
 	return OK;
-}
-
-enum err json_parse(struct arena *arena, const char *bytes, size_t n, json_t **ret, const char **ret_why)
-{
-	return parse(arena, bytes, n, 0, ret, ret_why);
-}
-
-/* Of \uXXXX at p (6 bytes are there): the first two hex digits as a number, or 0 when it is none. */
-static unsigned escape_lead(const char *p)
-{
-	unsigned char lead;
-	if (p[0] != '\\' || p[1] != 'u' || hex_decode(p + 2, 2, &lead, 1))
-		return 0;
-	return lead;
-}
-
-static void mend_surrogates(char *bytes, size_t n)
-{
-	for (size_t i = 0; i + 1 < n; i++) {
-		if (bytes[i] != '\\')
-			continue;
-		unsigned lead = i + 6 <= n ? escape_lead(bytes + i) : 0;
-		bool high = lead >= 0xd8 && lead <= 0xdb, low = lead >= 0xdc && lead <= 0xdf;
-		unsigned next = high && i + 12 <= n ? escape_lead(bytes + i + 6) : 0;
-		if (high && next >= 0xdc && next <= 0xdf)
-			i += 11;
-		else if (high || low)
-			memcpy(bytes + i + 2, "fffd", 4);
-		else
-			i++;
-	}
-}
-
-enum err json_parse_tolerant(struct arena *arena, char *bytes, size_t n, json_t **ret)
-{
-	mend_surrogates(bytes, n);
-	return parse(arena, bytes, n, JSON_ALLOW_NUL, ret, NULL);
 }
 
 const char *json_text(const json_t *object, const char *name)

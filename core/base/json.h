@@ -20,12 +20,6 @@
 /* Parses n bytes of UTF-8 JSON (any value). ERR_INVALID with *ret_why (a literal, may be NULL on no wish), ERR_TOO_LARGE past depth. */
 enum err json_parse(struct arena *arena, const char *bytes, size_t n, json_t **ret, const char **ret_why) MUST_USE;
 
-/*
- * For bodies of which one bad text must not cost the rest: a text may hold NUL (look at json_string_length), and half of a surrogate pair,
- * which is no character, is read as U+FFFD. Changes the bytes.
- */
-enum err json_parse_tolerant(struct arena *arena, char *bytes, size_t n, json_t **ret) MUST_USE;
-
 /* Member text of an object, or NULL when absent, null or not a string. */
 const char *json_text(const json_t *object, const char *name);
 

@@ -24,7 +24,7 @@ void pg_close(struct pg *pg)
 {
 	PQfinish(pg->connection);
 	pg->connection = NULL;
-	pg->in_transaction = false;
+	pg->in_transaction = pg->opening = false;
 }
 
 static void remember(struct pg *pg, const char *sqlstate, const char *message)
@@ -156,8 +156,13 @@ static enum err deliver(struct pg *pg, struct arena *arena, PGresult *result, st
 	return OK;
 }
 
+static enum err settle(struct pg *pg) MUST_USE;
+
 static enum err prepare(struct pg *pg, const char *name, const char *sql)
 {
+	enum err settled = settle(pg);
+	if (settled)
+		return settled;
 	PGresult *result = PQprepare(pg->connection, name, sql, 0, NULL);
 	enum err err = PQresultStatus(result) == PGRES_COMMAND_OK ? OK : fail(pg, result);
 	PQclear(result);
@@ -173,6 +178,57 @@ static enum err prepare_statement(struct pg *pg, enum stmt stmt)
 	return err;
 }
 
+/* Reads what a pipeline has to say up to its sync, and leaves it. Gives the result at that place, or the first failure before it. */
+static PGresult *collect(struct pg *pg, bool sent, int wanted)
+{
+	PGresult *result = NULL, *next;
+	sent = sent && PQpipelineSync(pg->connection);
+	for (int position = 0, finished = 0; sent && !finished && position < 8;) {
+		next = PQgetResult(pg->connection);
+		if (!next) {
+			position++;
+			continue;
+		}
+		ExecStatusType status = PQresultStatus(next);
+		finished = status == PGRES_PIPELINE_SYNC || PQstatus(pg->connection) == CONNECTION_BAD;
+		bool keep = status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED && (position == wanted || status == PGRES_FATAL_ERROR);
+		if (keep && !result)
+			result = next;
+		else
+			PQclear(next);
+	}
+	PQexitPipelineMode(pg->connection);
+	pg->opening = false;
+	return result;
+}
+
+static bool send_statement(struct pg *pg, enum stmt stmt, const char *const *values)
+{
+	return PQsendQueryPrepared(pg->connection, statements[stmt].name, statements[stmt].parameters, values, NULL, NULL, 0);
+}
+
+static bool send_command(struct pg *pg, const char *sql)
+{
+	return PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+static bool send_scope(struct pg *pg, const struct pg_scope *scope)
+{
+	return send_statement(pg, STMT_SET_SCOPE, PG_VALUES(scope->sub, scope->space, scope->role));
+}
+
+/* Results that are owed are waited for before anything is done that is no statement of a pipeline. */
+static enum err settle(struct pg *pg)
+{
+	enum { SCOPE = 1 };
+	if (!pg->opening)
+		return OK;
+	PGresult *result = collect(pg, true, SCOPE);
+	enum err err = PQresultStatus(result) == PGRES_TUPLES_OK ? OK : fail(pg, result);
+	PQclear(result);
+	return err;
+}
+
 /* Only at the outermost level may a connection be made anew: inside a transaction its loss is the caller's failure. */
 static enum err ready(struct pg *pg)
 {
@@ -181,14 +237,24 @@ static enum err ready(struct pg *pg)
 	return pg->connection ? OK : ERR_UNAVAILABLE;
 }
 
+/* Runs a prepared statement; the first one of a transaction together with what opens it. */
+static enum err execute(struct pg *pg, struct arena *arena, const char *name, int parameters, const char *const *values, struct pg_rows *ret)
+{
+	enum { BEHIND_SCOPE = 2 };
+	PGresult *result;
+	if (pg->opening)
+		result = collect(pg, PQsendQueryPrepared(pg->connection, name, parameters, values, NULL, NULL, 0), BEHIND_SCOPE);
+	else
+		result = PQexecPrepared(pg->connection, name, parameters, values, NULL, NULL, 0);
+	return result ? deliver(pg, arena, result, ret) : fail(pg, NULL);
+}
+
 enum err pg_query(struct pg *pg, struct arena *arena, enum stmt stmt, const char *const *values, struct pg_rows *ret)
 {
 	enum err err = ready(pg);
 	if (!err)
 		err = prepare_statement(pg, stmt);
-	if (err)
-		return err;
-	return deliver(pg, arena, PQexecPrepared(pg->connection, statements[stmt].name, statements[stmt].parameters, values, NULL, NULL, 0), ret);
+	return err ? err : execute(pg, arena, statements[stmt].name, statements[stmt].parameters, values, ret);
 }
 
 enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values, struct pg_rows *ret)
@@ -210,34 +276,7 @@ enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, c
 			return err;
 		pg->generated_prepared[slot] = true;
 	}
-	return deliver(pg, arena, PQexecPrepared(pg->connection, name, parameters, values, NULL, NULL, 0), ret);
-}
-
-/* Sends the scope and one more command in one pipeline (one implicit transaction up to the sync) and gives the second's result. */
-static PGresult *scoped(struct pg *pg, const struct pg_scope *scope, const char *name, int parameters, const char *const *values)
-{
-	const char *scope_values[] = {scope->sub, scope->space, scope->role};
-	PGresult *result = NULL, *next;
-	if (!PQenterPipelineMode(pg->connection))
-		return NULL;
-	bool sent = PQsendQueryPrepared(pg->connection, statements[STMT_SET_SCOPE].name, 3, scope_values, NULL, NULL, 0) &&
-	            PQsendQueryPrepared(pg->connection, name, parameters, values, NULL, NULL, 0) && PQpipelineSync(pg->connection);
-	for (int position = 0, finished = 0; sent && !finished && position < 8;) {
-		next = PQgetResult(pg->connection);
-		if (!next) {
-			position++;
-			continue;
-		}
-		ExecStatusType status = PQresultStatus(next);
-		finished = status == PGRES_PIPELINE_SYNC || PQstatus(pg->connection) == CONNECTION_BAD;
-		bool keep = status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED && (position == 1 || status == PGRES_FATAL_ERROR);
-		if (keep && !result)
-			result = next;
-		else
-			PQclear(next);
-	}
-	PQexitPipelineMode(pg->connection);
-	return result;
+	return execute(pg, arena, name, parameters, values, ret);
 }
 
 enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values,
@@ -250,7 +289,10 @@ enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scop
 		err = prepare_statement(pg, stmt);
 	if (err)
 		return err;
-	PGresult *result = scoped(pg, scope, statements[stmt].name, statements[stmt].parameters, values);
+	/* One pipeline is one implicit transaction. */
+	if (!PQenterPipelineMode(pg->connection))
+		return fail(pg, NULL);
+	PGresult *result = collect(pg, send_scope(pg, scope) && send_statement(pg, stmt, values), 1);
 	return result ? deliver(pg, arena, result, ret) : fail(pg, NULL);
 }
 
@@ -259,15 +301,16 @@ enum err pg_begin(struct pg *pg, const struct pg_scope *scope)
 	static const struct pg_scope nobody = {"", "", ""};
 	enum err err = pg->in_transaction ? ERR_BUG : pg_ensure(pg);
 	if (!err)
-		err = pg_script(pg, "BEGIN");
+		err = prepare_statement(pg, STMT_SET_SCOPE);
 	if (err)
 		return err;
-	pg->in_transaction = true;
-	if (!scope)
-		scope = &nobody;
-	err = pg_rescope(pg, scope);
-	if (err)
-		pg_rollback(pg);
+	if (!PQenterPipelineMode(pg->connection))
+		return fail(pg, NULL);
+	pg->in_transaction = pg->opening = true;
+	if (send_command(pg, "BEGIN") && send_scope(pg, scope ? scope : &nobody))
+		return OK;
+	err = fail(pg, NULL);
+	pg_close(pg);
 	return err;
 }
 
@@ -276,16 +319,10 @@ enum err pg_rescope(struct pg *pg, const struct pg_scope *scope)
 	return pg_query(pg, NULL, STMT_SET_SCOPE, PG_VALUES(scope->sub, scope->space, scope->role), NULL);
 }
 
-enum err pg_commit(struct pg *pg)
+/* A failed transaction answers COMMIT with ROLLBACK, as a success. */
+static enum err committed(struct pg *pg, PGresult *result)
 {
-	enum err err = pg->in_transaction ? OK : ERR_BUG;
-	if (!err)
-		err = pg->connection ? OK : ERR_UNAVAILABLE;
-	pg->in_transaction = false;
-	if (err)
-		return err;
-	PGresult *result = PQexec(pg->connection, "COMMIT");
-	/* A failed transaction answers COMMIT with ROLLBACK, as a success. */
+	enum err err = OK;
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		err = fail(pg, result);
 	else if (strcmp(PQcmdStatus(result), "COMMIT") != 0)
@@ -294,13 +331,43 @@ enum err pg_commit(struct pg *pg)
 	return err;
 }
 
+enum err pg_commit(struct pg *pg)
+{
+	enum err err = pg->in_transaction ? OK : ERR_BUG;
+	if (!err)
+		err = pg->connection ? settle(pg) : ERR_UNAVAILABLE;
+	if (err)
+		return err;
+	pg->in_transaction = false;
+	return committed(pg, PQexec(pg->connection, "COMMIT"));
+}
+
+enum err pg_commit_with(struct pg *pg, enum stmt stmt, const char *const *values)
+{
+	enum err err = pg->in_transaction ? ready(pg) : ERR_BUG;
+	if (!err)
+		err = settle(pg);
+	if (!err)
+		err = prepare_statement(pg, stmt);
+	if (err)
+		return err;
+	if (!PQenterPipelineMode(pg->connection))
+		return fail(pg, NULL);
+	PGresult *result = collect(pg, send_statement(pg, stmt, values) && send_command(pg, "COMMIT"), 1);
+	/* A transaction whose last statement failed is still open. */
+	pg->in_transaction = pg->connection && PQtransactionStatus(pg->connection) != PQTRANS_IDLE;
+	return committed(pg, result);
+}
+
 void pg_rollback(struct pg *pg)
 {
 	if (!pg->in_transaction)
 		return;
-	pg->in_transaction = false;
-	if (!pg->connection)
+	if (settle(pg) || !pg->connection) {
+		pg_close(pg);
 		return;
+	}
+	pg->in_transaction = false;
 	PGresult *result = PQexec(pg->connection, "ROLLBACK");
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		pg_close(pg);
@@ -310,6 +377,8 @@ void pg_rollback(struct pg *pg)
 enum err pg_script(struct pg *pg, const char *sql)
 {
 	enum err err = ready(pg);
+	if (!err)
+		err = settle(pg);
 	if (err)
 		return err;
 	pg->sqlstate[0] = '\0';
@@ -325,8 +394,11 @@ enum err pg_copy_start(struct pg *pg, enum stmt stmt)
 {
 	if (!pg->in_transaction || !pg->connection)
 		return ERR_BUG;
+	enum err err = settle(pg);
+	if (err)
+		return err;
 	PGresult *result = PQexec(pg->connection, statements[stmt].sql);
-	enum err err = PQresultStatus(result) == PGRES_COPY_IN ? OK : fail(pg, result);
+	err = PQresultStatus(result) == PGRES_COPY_IN ? OK : fail(pg, result);
 	PQclear(result);
 	return err;
 }

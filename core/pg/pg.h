@@ -5,7 +5,7 @@
  *   first time it runs. Parameters are text, NULL is SQL NULL; their number is known from the statement.
  * - A scope is who the verified token says is asking. It reaches row-level security as transaction-local settings
  *   tidegate.sub, tidegate.space, tidegate.role. pg_call sets it and runs one statement in one round trip and one
- *   implicit transaction; pg_begin opens a transaction under it.
+ *   implicit transaction; pg_begin opens a transaction under it, in the round trip of its first statement.
  * - A lost connection fails the call with ERR_UNAVAILABLE; the next call connects again, with back-off (100 ms
  *   doubling to 1 s) so that a restarting server is not stormed.
  * - Over TCP, a side that has been silent for a minute is given up by the other (keepalives, tcp_user_timeout), and a statement
@@ -45,6 +45,7 @@ struct pg {
 	bool prepared[STMT_COUNT];
 	bool generated_prepared[PG_GENERATED_MAX];
 	bool in_transaction;
+	bool opening; /* BEGIN and the scope are on their way: their results come with those of the next statement */
 	bool was_connected;
 	int64_t retry_at_us; /* no connection attempt before this monotonic time */
 	int64_t back_off_ms;
@@ -89,11 +90,13 @@ enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope
 enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, const char *sql, int parameters, const char *const *values,
                             struct pg_rows *ret) MUST_USE;
 
-/* scope NULL: none is set. */
+/* scope NULL: none is set. Waits for nothing: what goes wrong is said by the first statement. */
 enum err pg_begin(struct pg *pg, const struct pg_scope *scope) MUST_USE;
 /* Another scope for the rest of the open transaction. */
 enum err pg_rescope(struct pg *pg, const struct pg_scope *scope) MUST_USE;
 enum err pg_commit(struct pg *pg) MUST_USE;
+/* A last statement and the commit in one round trip. After a failure of the statement the transaction is there to be rolled back. */
+enum err pg_commit_with(struct pg *pg, enum stmt stmt, const char *const *values) MUST_USE;
 void pg_rollback(struct pg *pg); /* also when there is nothing to roll back */
 
 /* Several statements in one string, no parameters: migrations and DDL made from declarations only. */

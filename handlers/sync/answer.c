@@ -9,27 +9,30 @@
 enum { RESULT_MAX = 16 << 20 };
 
 /* The id as the client gave it, when it is one of the forms that ids have. */
-static void put_row_id(struct json_writer *w, const json_t *change)
+static void put_row_id(struct json_writer *w, const struct json_node *change)
 {
-	const json_t *id = json_object_get(change, "rowId");
-	if (json_is_string(id)) {
-		json_put_str(w, "rowId", (struct str){json_string_value(id), json_string_length(id)});
-	} else if (json_is_integer(id)) {
-		json_put_i64(w, "rowId", json_integer_value(id));
-	} else if (json_is_object(id)) {
-		char *text = json_dumps(id, JSON_COMPACT);
-		json_put_text(w, "rowId", text);
-		free(text); /* from json_dumps */
+	const struct json_node *id = json_member(change, "rowId");
+	int64_t number = 0;
+	struct buf text;
+	if (json_is(id, JSON_KIND_TEXT)) {
+		json_put_str(w, "rowId", (struct str){id->text, id->n});
+	} else if (json_is(id, JSON_KIND_NUMBER) && !parse_i64_n(id->text, id->n, INT64_MIN, INT64_MAX, &number)) {
+		json_put_i64(w, "rowId", number);
+	} else if (json_is(id, JSON_KIND_OBJECT)) {
+		buf_init(&text, RESULT_MAX);
+		json_tree_write(&text, id, NULL);
+		json_put_str(w, "rowId", (struct str){buf_text(&text), text.len});
+		buf_release(&text);
 	} else {
 		json_put_null(w, "rowId");
 	}
 }
 
-static void put_table_name(struct json_writer *w, const json_t *change)
+static void put_table_name(struct json_writer *w, const struct json_node *change)
 {
-	const json_t *table = json_object_get(change, "table");
-	if (json_is_string(table))
-		json_put_str(w, "table", (struct str){json_string_value(table), json_string_length(table)});
+	const struct json_node *table = json_member(change, "table");
+	if (json_is(table, JSON_KIND_TEXT))
+		json_put_str(w, "table", (struct str){table->text, table->n});
 	else
 		json_put_null(w, "table");
 }
@@ -67,18 +70,18 @@ static void put_merged(struct sync_call *call, struct json_writer *w)
 
 static void replay_list(struct sync_call *call, struct json_writer *w, const char *name, bool sentences)
 {
-	const json_t *list = json_object_get(call->replayed, name);
+	const struct json_node *list = json_member(call->replayed, name);
 	json_array_open(w, name);
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *item = json_array_get(list, i);
+	for (const struct json_node *item = json_first(list); item < json_end(list); item += item->size) {
+		const char *code = json_node_text(json_member(item, "code"));
 		json_object_open(w, NULL);
 		put_table_name(w, item);
 		put_row_id(w, item);
 		if (sentences) {
-			json_put_text(w, "code", json_text(item, "code"));
-			json_put_text(w, "message", rejection_sentence(json_text(item, "code"), call->request->language));
+			json_put_text(w, "code", code);
+			json_put_text(w, "message", rejection_sentence(code, call->request->language));
 		} else {
-			json_put_text(w, "mergedInto", json_text(item, "mergedInto"));
+			json_put_text(w, "mergedInto", json_node_text(json_member(item, "mergedInto")));
 		}
 		json_object_close(w);
 	}
@@ -109,7 +112,7 @@ static void strip_nul(char *text)
 	}
 }
 
-enum err sync_remember(struct sync_call *call)
+enum err sync_commit_answered(struct sync_call *call)
 {
 	struct json_writer w;
 	struct buf out;
@@ -122,8 +125,8 @@ enum err sync_remember(struct sync_call *call)
 	enum err err = out.overflowed ? ERR_TOO_LARGE : OK;
 	if (!err) {
 		strip_nul(out.data);
-		err = pg_query(call->pg, call->arena, STMT_SYNC_ANSWERED,
-		               PG_VALUES(call->app->app->name, call->scope, call->device, call->request_id, call->digest, pg_number(call->arena, call->version), buf_text(&out)), NULL);
+		err = pg_commit_with(call->pg, STMT_SYNC_ANSWERED,
+		                     PG_VALUES(call->app->app->name, call->scope, call->device, call->request_id, call->digest, pg_number(call->arena, call->version), buf_text(&out)));
 	}
 	buf_release(&out);
 	return err;

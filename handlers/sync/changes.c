@@ -7,8 +7,11 @@
 #include "handlers/sync/sync.h"
 
 #include "core/base/clock.h"
+#include "core/crypto/digest.h"
 
 #include <string.h>
+
+enum { DIGEST_MAX = 8 << 20 };
 
 /* What clients keep beside the columns of a table, and may send with them. */
 static const char *const ignored[] = {"last_modified_at", "device_id", "deleted", "server_seq", NULL};
@@ -44,24 +47,25 @@ static int place_of(const struct schema_sync *sync, const char *name)
 }
 
 /* The columns of a key of several: an object, or a text that holds one. */
-static const json_t *key_object(const struct sync_call *call, const json_t *row_id)
+static const struct json_node *key_object(const struct sync_call *call, const struct json_node *row_id)
 {
-	json_t *parsed = NULL;
-	if (json_is_object(row_id))
-		return row_id;
-	if (!json_is_string(row_id) || json_parse(call->arena, json_string_value(row_id), json_string_length(row_id), &parsed, NULL))
-		return NULL;
-	return json_is_object(parsed) ? parsed : NULL;
+	const struct json_node *parsed = row_id;
+	if (json_is(row_id, JSON_KIND_TEXT)) {
+		char *copy = arena_copy(call->arena, row_id->text, row_id->n);
+		if (!copy || json_tree_parse(call->arena, copy, row_id->n, &parsed))
+			return NULL;
+	}
+	return json_is(parsed, JSON_KIND_OBJECT) ? parsed : NULL;
 }
 
 static enum rejection read_key(const struct sync_call *call, struct sync_row *row, const struct schema_sync *sync)
 {
-	const json_t *row_id = json_object_get(row->change, "rowId");
-	const json_t *object = sync->key_count > 1 ? key_object(call, row_id) : NULL;
-	if (sync->key_count > 1 && (!object || json_object_size(object) != sync->key_count))
+	const struct json_node *row_id = json_member(row->change, "rowId");
+	const struct json_node *object = sync->key_count > 1 ? key_object(call, row_id) : NULL;
+	if (sync->key_count > 1 && (!object || object->n != sync->key_count))
 		return REJECT_INVALID_ROW_ID;
 	for (size_t i = 0; i < sync->key_count; i++) {
-		const json_t *value = object ? json_object_get(object, sync->key[i]->name) : row_id;
+		const struct json_node *value = object ? json_member(object, sync->key[i]->name) : row_id;
 		if (sync_value(call->arena, sync->key[i], value, &row->values[i]) != REJECT_NONE || !row->values[i] || strlen(row->values[i]) > SYNC_KEY_MAX)
 			return REJECT_INVALID_ROW_ID;
 	}
@@ -69,13 +73,13 @@ static enum rejection read_key(const struct sync_call *call, struct sync_row *ro
 }
 
 static enum rejection read_member(const struct sync_call *call, struct sync_row *row, const struct schema_table *table, const char *name,
-                                  const json_t *value, char *mask)
+                                  const struct json_node *value, char *mask)
 {
 	const struct schema_sync *sync = table->sync;
 	const char *text = NULL;
 	int place = place_of(sync, name);
 	if (place < 0 && table->scope && text_equal(name, table->scope->name))
-		return text_equal(json_string_value(value), call->scope) ? REJECT_NONE : REJECT_FORGED_SCOPE;
+		return text_equal(json_node_text(value), call->scope) ? REJECT_NONE : REJECT_FORGED_SCOPE;
 	if (place < 0)
 		return is_ignored(name) ? REJECT_NONE : REJECT_UNKNOWN_COLUMN;
 	bool key = (size_t)place < sync->key_count;
@@ -89,8 +93,11 @@ static enum rejection read_member(const struct sync_call *call, struct sync_row 
 		return text_equal(text, row->values[place]) ? REJECT_NONE : REJECT_ROW_MISMATCH;
 	if (column->required && !text)
 		return REJECT_REQUIRED;
+	char *said = &mask[(size_t)place - sync->key_count];
+	if (*said == '1') /* it stands twice */
+		return REJECT_INVALID_CHANGE;
 	row->values[place] = text;
-	mask[(size_t)place - sync->key_count] = '1';
+	*said = '1';
 	return REJECT_NONE;
 }
 
@@ -117,17 +124,17 @@ static enum rejection check_natural_keys(const struct sync_table *synced, const 
 static enum rejection read_data(const struct sync_call *call, struct sync_row *row, const struct sync_table *synced)
 {
 	const struct schema_table *table = synced->table;
-	json_t *data = json_object_get(row->change, "data"), *value = NULL;
+	const struct json_node *data = json_member(row->change, "data");
 	size_t values = table->sync->value_count;
 	char *mask = arena_alloc(call->arena, values + 1);
-	const char *name = NULL;
 	if (!mask)
 		return REJECT_NONE; /* the arena remembers */
 	memset(mask, '0', values);
-	if (!json_is_object(data) && !(row->deleted && (!data || json_is_null(data))))
+	bool object = json_is(data, JSON_KIND_OBJECT);
+	if (!object && !(row->deleted && (!data || data->kind == JSON_KIND_NULL)))
 		return REJECT_INVALID_CHANGE;
-	json_object_foreach (data, name, value) {
-		enum rejection why = read_member(call, row, table, name, value, mask);
+	for (const struct json_node *name = object ? json_first(data) : NULL; object && name < json_end(data); name += 1 + name[1].size) {
+		enum rejection why = json_is_whole_text(name) ? read_member(call, row, table, name->text, name + 1, mask) : REJECT_UNKNOWN_COLUMN;
 		if (why)
 			return why;
 	}
@@ -137,20 +144,35 @@ static enum rejection read_data(const struct sync_call *call, struct sync_row *r
 	return why ? why : check_natural_keys(synced, row);
 }
 
-static bool read_deleted(const json_t *change, bool *ret)
+/* true, false, 1, 0, null, or not said; an operation DELETE says it, too. */
+static bool read_deleted(const struct json_node *change, bool *ret)
 {
-	const json_t *deleted = json_object_get(change, "deleted");
-	const char *operation = json_text(change, "operation");
-	*ret = json_is_true(deleted) || (json_is_integer(deleted) && json_integer_value(deleted) == 1) || text_equal(operation, "DELETE");
-	return !deleted || json_is_null(deleted) || json_is_boolean(deleted) || (json_is_integer(deleted) && json_integer_value(deleted) / 2 == 0);
+	const struct json_node *deleted = json_member(change, "deleted");
+	bool digit = json_is(deleted, JSON_KIND_NUMBER) && deleted->n == 1 && (*deleted->text == '0' || *deleted->text == '1');
+	*ret = json_is(deleted, JSON_KIND_TRUE) || (digit && *deleted->text == '1') || text_equal(json_node_text(json_member(change, "operation")), "DELETE");
+	return !deleted || deleted->kind <= JSON_KIND_TRUE || digit;
+}
+
+/* No member that we look at may stand twice: which of the two would be meant? */
+static bool is_change(const struct json_node *change)
+{
+	static const char *const names[] = {"table", "rowId", "data", "deleted", "operation", "lastModifiedAt"};
+	for (size_t i = 0; json_is(change, JSON_KIND_OBJECT) && i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t count = 0;
+		for (const struct json_node *name = json_first(change); name < json_end(change); name += 1 + name[1].size)
+			count += text_equal(name->text, names[i]);
+		if (count > 1)
+			return false;
+	}
+	return json_is(change, JSON_KIND_OBJECT);
 }
 
 static enum rejection read_change(const struct sync_call *call, struct sync_row *row)
 {
-	const char *time = json_text(row->change, "lastModifiedAt");
-	if (!json_is_object(row->change) || !read_deleted(row->change, &row->deleted))
+	const char *time = json_node_text(json_member(row->change, "lastModifiedAt"));
+	if (!is_change(row->change) || !read_deleted(row->change, &row->deleted))
 		return REJECT_INVALID_CHANGE;
-	if (!find_table(call, json_text(row->change, "table"), &row->table))
+	if (!find_table(call, json_node_text(json_member(row->change, "table")), &row->table))
 		return REJECT_UNKNOWN_TABLE;
 	const struct sync_table *synced = &call->app->tables[row->table];
 	if (!synced->table->scope)
@@ -165,17 +187,63 @@ static enum rejection read_change(const struct sync_call *call, struct sync_row 
 	return why ? why : read_data(call, row, synced);
 }
 
+static void digest_text(struct sha256 *hash, const char *text)
+{
+	size_t n = text ? strlen(text) : 0;
+	uint64_t length = text ? n : UINT64_MAX;
+	sha256_update(hash, &length, sizeof(length));
+	sha256_update(hash, text, n);
+}
+
+/* What a row says, however it was written down; of one that is rejected, as it was written. */
+static void digest_row(struct sha256 *hash, const struct sync_call *call, const struct sync_row *row)
+{
+	uint64_t head[] = {row->table, row->code, row->deleted, (uint64_t)row->modified};
+	struct buf written;
+	sha256_update(hash, head, sizeof(head));
+	if (row->code == REJECT_NONE) {
+		const struct schema_table *table = call->app->tables[row->table].table;
+		digest_text(hash, row->mask);
+		for (size_t i = 0; i < sync_columns(table); i++)
+			digest_text(hash, row->values[i]);
+		return;
+	}
+	buf_init(&written, DIGEST_MAX);
+	json_tree_write(&written, row->change, NULL);
+	digest_text(hash, buf_text(&written));
+	buf_release(&written);
+}
+
+/* By this a request that is asked again is told from another one with the same requestId. */
+static enum err make_digest(struct sync_call *call)
+{
+	uint8_t digest[SHA256_SIZE];
+	struct sha256 hash;
+	enum err err = sha256_init(&hash);
+	for (size_t i = 0; !err && i < call->row_count; i++)
+		digest_row(&hash, call, &call->rows[i]);
+	if (!err) {
+		sha256_final(&hash, digest);
+		hex_encode(digest, sizeof(digest), call->digest);
+	}
+	sha256_release(&hash);
+	return err;
+}
+
 enum err sync_read_changes(struct sync_call *call)
 {
-	call->row_count = json_array_size(call->changes);
+	call->row_count = call->changes ? call->changes->n : 0;
 	call->rows = arena_array(call->arena, call->row_count, sizeof(*call->rows));
 	if (!call->rows)
 		return ERR_TOO_LARGE;
-	for (size_t i = 0; i < call->row_count; i++) {
+	const struct json_node *change = call->row_count ? json_first(call->changes) : NULL;
+	for (size_t i = 0; i < call->row_count; i++, change += change->size) {
 		struct sync_row *row = &call->rows[i];
-		row->change = json_array_get(call->changes, i);
+		row->change = change;
 		row->table = SYNC_NO_TABLE;
 		row->code = read_change(call, row);
 	}
-	return call->arena->exhausted ? ERR_TOO_LARGE : OK;
+	if (call->arena->exhausted)
+		return ERR_TOO_LARGE;
+	return call->request_id && call->row_count ? make_digest(call) : OK;
 }

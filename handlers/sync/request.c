@@ -6,7 +6,6 @@
 #include "handlers/sync/sync.h"
 
 #include "core/base/clock.h"
-#include "core/crypto/digest.h"
 #include "fcgi/fields.h"
 
 #include <string.h>
@@ -78,27 +77,19 @@ static bool read_versions(struct sync_call *call, struct response *response, con
 
 static bool read_changes(struct sync_call *call, struct response *response, const json_t *body)
 {
-	call->changes = json_object_get(body, "changes");
-	if (!given(body, "changes"))
-		call->changes = NULL;
-	if (call->changes && !json_is_array(call->changes)) {
+	const struct json_node *tree = call->request->tree, *changes = json_member(tree, "changes");
+	call->changes = json_is(changes, JSON_KIND_NULL) ? NULL : changes;
+	if (call->changes && call->changes->kind != JSON_KIND_LIST) {
 		refuse_field(response, PROBLEM_INVALID_FIELD, "changes", "a list");
 		return false;
 	}
-	size_t count = json_array_size(call->changes);
+	size_t count = call->changes ? call->changes->n : 0;
 	if (count > (size_t)call->request->gate->config->sync_max_changes) {
 		refuse(response, PROBLEM_TOO_MANY_CHANGES);
 		return false;
 	}
 	return field_text(response, body, "deviceId", count ? 1 : 0, NAME_MAX_LENGTH, &call->device) &&
 	       field_text(response, body, "requestId", 0, REQUEST_ID_MAX, &call->request_id);
-}
-
-static void make_digest(struct sync_call *call)
-{
-	char *text = json_dumps(call->changes, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-	sha256_hex(text ? text : "", text ? strlen(text) : 0, call->digest);
-	free(text); /* from json_dumps */
 }
 
 bool sync_read_request(struct sync_call *call, struct response *response)
@@ -116,7 +107,5 @@ bool sync_read_request(struct sync_call *call, struct response *response)
 		refuse_field(response, PROBLEM_INVALID_CURSOR, "pullCursor", "from nextCursor of the page before");
 		return false;
 	}
-	if (call->request_id && json_array_size(call->changes))
-		make_digest(call);
 	return true;
 }

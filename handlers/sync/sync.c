@@ -40,12 +40,11 @@ static enum err look(struct sync_call *call, struct clocks *ret)
 
 /*
  * A push takes the next version of its scope and holds the scope until the commit. Rows with that version are its own: the pull stops
- * before them. A push that was answered before is not applied again; its rows are sent as they are stored now.
+ * at those that were there before. A push that was answered before is not applied again; its rows are sent as they are stored now.
  */
 static enum err enter(struct sync_call *call, struct response *response, struct clocks *ret)
 {
 	struct pg_rows rows;
-	json_t *result = NULL;
 	enum err err = pg_query(call->pg, call->arena, STMT_SYNC_ENTER,
 	                        PG_VALUES(call->app->app->name, call->scope, call->app->app->has_catalogue ? "t" : "f", call->device, call->request_id), &rows);
 	if (err)
@@ -54,15 +53,15 @@ static enum err enter(struct sync_call *call, struct response *response, struct 
 	*ret = (struct clocks){later(pg_i64(&rows, 0, ENTER_PRIOR), pg_i64(&rows, 0, ENTER_CATALOGUE)), pg_i64(&rows, 0, ENTER_FLOOR)};
 	call->version = pg_i64(&rows, 0, ENTER_VERSION);
 	if (!call->paging) {
-		call->bound = digest ? ret->latest : call->version - 1;
+		call->bound = ret->latest;
 		call->timestamp = digest ? ret->latest : call->version;
 	}
 	if (!digest)
 		return OK;
 	if (!text_equal(digest, call->digest))
 		return refuse(response, PROBLEM_IDEMPOTENCY_MISMATCH);
-	err = json_parse(call->arena, text, strlen(text), &result, NULL);
-	call->replayed = result;
+	char *result = arena_strdup(call->arena, text);
+	err = result ? json_tree_parse(call->arena, result, strlen(result), &call->replayed) : ERR_TOO_LARGE;
 	for (size_t i = 0; i < call->row_count; i++)
 		call->rows[i].returned = call->rows[i].code == REJECT_NONE;
 	return err ? ERR_BUG : OK;
@@ -128,11 +127,9 @@ static enum err run(struct sync_call *call, struct response *response, bool *ret
 		err = sync_push(call, ret_rows_failed);
 	if (!err)
 		err = answer(call, response);
-	if (!err && call->row_count && call->request_id && !call->replayed)
-		err = sync_remember(call);
 	if (err)
 		return err;
-	err = pg_commit(call->pg);
+	err = call->row_count && call->request_id && !call->replayed ? sync_commit_answered(call) : pg_commit(call->pg);
 	call->pushed = !err && call->row_count && !call->replayed;
 	*ret_rows_failed = err && sync_is_row_failure(call->pg);
 	return err;

@@ -8,6 +8,7 @@
 #ifndef TIDEGATE_HANDLERS_SYNC_SYNC_H
 #define TIDEGATE_HANDLERS_SYNC_SYNC_H
 
+#include "core/base/json_tree.h"
 #include "core/schema/catalog.h"
 #include "fcgi/response.h"
 #include "handlers/sync/rejections.h"
@@ -22,7 +23,7 @@ enum {
 /* One change as the client sent it, checked. */
 struct sync_row {
 	unsigned table;      /* place among the tables of the app, or SYNC_NO_TABLE */
-	const json_t *change;
+	const struct json_node *change;
 	const char **values; /* key, then value columns, as texts that PostgreSQL reads; NULL: nothing */
 	const char *mask;    /* '0' for value columns that the client said nothing of; NULL when it named them all */
 	int64_t modified;    /* microseconds since 1970 */
@@ -54,7 +55,7 @@ struct sync_call {
 	const struct sync_app *app;
 	const char *scope;
 	/* as asked */
-	const json_t *changes;
+	const struct json_node *changes; /* a list, or NULL */
 	const char *device;     /* NULL only without changes */
 	const char *request_id; /* or NULL */
 	int64_t since;          /* 0: from the beginning */
@@ -75,7 +76,7 @@ struct sync_call {
 	int64_t timestamp; /* what the client may ask with next, once it has the last page */
 	struct sync_merge *merges;
 	size_t merge_count;
-	const json_t *replayed; /* what was said of the rows the first time, or NULL */
+	const struct json_node *replayed; /* what was said of the rows the first time, or NULL */
 };
 
 static inline size_t sync_columns(const struct schema_table *table)
@@ -96,7 +97,7 @@ const char *sync_time(struct arena *arena, int64_t us);
 enum err sync_read_changes(struct sync_call *call) MUST_USE;
 
 /* values.c: a JSON value as the text that PostgreSQL reads for that column. REJECT_NONE, or what is wrong with it. */
-enum rejection sync_value(struct arena *arena, const struct schema_column *column, const json_t *value, const char **ret);
+enum rejection sync_value(struct arena *arena, const struct schema_column *column, const struct json_node *value, const char **ret);
 
 /* parents.c: rejects rows that refer to what neither exists nor comes with them. */
 enum err sync_check_parents(struct sync_call *call) MUST_USE;
@@ -124,7 +125,8 @@ bool sync_cursor_read(struct sync_call *call, const char *text);
 
 /* answer.c: what was said of the rows, for the answer and for a client that asks again. */
 void sync_put_outcome(struct sync_call *call, struct json_writer *w);
-enum err sync_remember(struct sync_call *call) MUST_USE;
+/* Keeps it and commits. */
+enum err sync_commit_answered(struct sync_call *call) MUST_USE;
 
 /* events.c: tells the others of the scope, after the commit of a push that changed something. Never fails. */
 void sync_hint(const struct sync_call *call);

@@ -14,10 +14,10 @@
 
 #define DAY_US INT64_C(86400000000)
 
-static enum rejection text_value(const struct schema_column *column, const json_t *value, const char **ret)
+static enum rejection text_value(const struct schema_column *column, const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
-	size_t n = json_string_length(value);
+	const char *text = json_node_text(value);
+	size_t n = value->n;
 	if (!text)
 		return REJECT_INVALID_VALUE;
 	if (strlen(text) != n)
@@ -31,12 +31,11 @@ static enum rejection text_value(const struct schema_column *column, const json_
 	return listed ? REJECT_NONE : REJECT_NOT_ALLOWED;
 }
 
-static enum rejection uuid_value(struct arena *arena, const json_t *value, const char **ret)
+static enum rejection uuid_value(struct arena *arena, const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
-	if (!text || strlen(text) != json_string_length(value) || !is_uuid(text))
+	if (!json_is_whole_text(value) || !is_uuid(value->text))
 		return REJECT_INVALID_VALUE;
-	char *lower = arena_strdup(arena, text);
+	char *lower = arena_strdup(arena, value->text);
 	for (char *c = lower; c && *c; c++)
 		if (*c >= 'A' && *c <= 'F')
 			*c = (char)(*c - 'A' + 'a');
@@ -54,21 +53,25 @@ static enum rejection check_range(const struct schema_column *column, int64_t nu
 	return REJECT_NONE;
 }
 
+static bool is_written(const struct json_node *value)
+{
+	return value->kind == JSON_KIND_NUMBER || value->kind == JSON_KIND_TEXT;
+}
+
 /* 3, 3.0 and "3" are the same number: SQLite keeps what it was given. */
-static enum rejection integer_value(struct arena *arena, const struct schema_column *column, const json_t *value, const char **ret)
+static enum rejection integer_value(struct arena *arena, const struct schema_column *column, const struct json_node *value, const char **ret)
 {
 	int64_t number = 0;
-	if (json_is_integer(value)) {
-		number = json_integer_value(value);
-	} else if (json_is_real(value)) {
-		double real = json_real_value(value);
+	if (!is_written(value))
+		return REJECT_INVALID_VALUE;
+	if (parse_i64_n(value->text, value->n, INT64_MIN, INT64_MAX, &number)) {
+		char *text = value->kind == JSON_KIND_NUMBER ? arena_copy(arena, value->text, value->n) : NULL;
+		double real = text ? strtod(text, NULL) : 0;
 		if (!(fabs(real) < (double)SAFE_INTEGER))
 			return REJECT_OUT_OF_RANGE;
 		number = (int64_t)real;
-		if ((double)number != real)
+		if (!text || (double)number != real)
 			return REJECT_INVALID_VALUE;
-	} else if (!json_is_string(value) || parse_i64(json_string_value(value), INT64_MIN, INT64_MAX, &number)) {
-		return REJECT_INVALID_VALUE;
 	}
 	enum rejection why = check_range(column, number);
 	if (why == REJECT_NONE)
@@ -100,41 +103,38 @@ static bool is_decimal(const char *text)
 	return *text == '\0';
 }
 
-static enum rejection number_value(struct arena *arena, const struct schema_column *column, const json_t *value, const char **ret)
+static enum rejection number_value(struct arena *arena, const struct schema_column *column, const struct json_node *value, const char **ret)
 {
-	double real = json_number_value(value);
-	const char *text = json_string_value(value);
-	if (text) {
-		if (strlen(text) != json_string_length(value) || !is_decimal(text))
-			return REJECT_INVALID_VALUE;
-		*ret = text;
-		real = strtod(text, NULL);
-	} else if (json_is_integer(value)) {
-		*ret = pg_number(arena, json_integer_value(value));
-	} else if (json_is_real(value)) {
-		*ret = arena_printf(arena, "%.17g", real);
-	} else {
+	char *text = is_written(value) ? arena_copy(arena, value->text, value->n) : NULL;
+	double real = text ? strtod(text, NULL) : 0;
+	if (!text || strlen(text) != value->n)
 		return REJECT_INVALID_VALUE;
-	}
+	if (value->kind == JSON_KIND_NUMBER && !isfinite(real))
+		return REJECT_OUT_OF_RANGE;
+	if (!is_decimal(text))
+		return REJECT_INVALID_VALUE;
+	/* What is too small for a double is no error here: it is none in JSON either. */
+	*ret = column->type == SCHEMA_DOUBLE && real == 0 ? "0" : text;
 	if (!isfinite(real) || (column->has_minimum && real < (double)column->minimum) || (column->has_maximum && real > (double)column->maximum))
 		return REJECT_OUT_OF_RANGE;
 	return REJECT_NONE;
 }
 
-static enum rejection boolean_value(const json_t *value, const char **ret)
+static enum rejection boolean_value(const struct json_node *value, const char **ret)
 {
-	bool one = json_is_integer(value) && json_integer_value(value) == 1, zero = json_is_integer(value) && json_integer_value(value) == 0;
-	if (!json_is_boolean(value) && !one && !zero)
+	bool digit = value->kind == JSON_KIND_NUMBER && value->n == 1;
+	bool yes = value->kind == JSON_KIND_TRUE || (digit && *value->text == '1'), no = value->kind == JSON_KIND_FALSE || (digit && *value->text == '0');
+	if (!yes && !no)
 		return REJECT_INVALID_VALUE;
-	*ret = json_is_true(value) || one ? "t" : "f";
+	*ret = yes ? "t" : "f";
 	return REJECT_NONE;
 }
 
-static enum rejection date_value(const json_t *value, const char **ret)
+static enum rejection date_value(const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
+	const char *text = json_node_text(value);
 	int64_t year = 0, month = 0, day = 0;
-	if (!text || json_string_length(value) != 10 || strlen(text) != 10 || text[4] != '-' || text[7] != '-')
+	if (!json_is_whole_text(value) || value->n != 10 || text[4] != '-' || text[7] != '-')
 		return REJECT_INVALID_VALUE;
 	if (parse_i64_n(text, 4, 1, 9999, &year) || parse_i64_n(text + 5, 2, 1, 12, &month) || parse_i64_n(text + 8, 2, 1, 31, &day) ||
 	    !clock_date_exists(year, month, day))
@@ -143,11 +143,10 @@ static enum rejection date_value(const json_t *value, const char **ret)
 	return REJECT_NONE;
 }
 
-static enum rejection time_value(struct arena *arena, const json_t *value, const char **ret)
+static enum rejection time_value(struct arena *arena, const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
 	int64_t us = 0;
-	if (!text || strlen(text) != json_string_length(value) || clock_parse_iso8601(text, &us))
+	if (!json_is_whole_text(value) || clock_parse_iso8601(value->text, &us))
 		return REJECT_INVALID_VALUE;
 	/* An offset can lead out of the years that ISO 8601 has. */
 	if (us < clock_days(1, 1, 1) * DAY_US || us >= clock_days(10000, 1, 1) * DAY_US)
@@ -157,27 +156,27 @@ static enum rejection time_value(struct arena *arena, const json_t *value, const
 }
 
 /* A text is JSON already, as SQLite keeps it; anything else becomes it. */
-static enum rejection json_value(struct arena *arena, const json_t *value, const char **ret)
+static enum rejection json_value(struct arena *arena, const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
-	json_t *parsed = NULL;
-	if (text) {
-		if (strlen(text) != json_string_length(value) || json_parse(arena, text, strlen(text), &parsed, NULL))
-			return REJECT_INVALID_VALUE;
-		*ret = text;
-		return REJECT_NONE;
+	if (value->kind == JSON_KIND_TEXT) {
+		const struct json_node *parsed = NULL;
+		char *copy = json_is_whole_text(value) ? arena_copy(arena, value->text, value->n) : NULL;
+		*ret = value->text;
+		return copy && !json_tree_parse(arena, copy, value->n, &parsed) && !json_holds_nul(parsed) ? REJECT_NONE : REJECT_INVALID_VALUE;
 	}
-	char *dumped = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	*ret = arena_strdup(arena, dumped);
-	free(dumped); /* from json_dumps */
-	return *ret ? REJECT_NONE : REJECT_INVALID_VALUE;
+	struct buf out;
+	buf_init(&out, SYNC_ROW_MAX + 1);
+	json_tree_write(&out, value, NULL);
+	*ret = arena_copy(arena, buf_text(&out), out.len);
+	enum rejection why = json_holds_nul(value) ? REJECT_INVALID_VALUE : out.overflowed ? REJECT_ROW_TOO_LARGE : REJECT_NONE;
+	buf_release(&out);
+	return *ret ? why : REJECT_INVALID_VALUE;
 }
 
-enum rejection sync_value(struct arena *arena, const struct schema_column *column, const json_t *value, const char **ret)
+enum rejection sync_value(struct arena *arena, const struct schema_column *column, const struct json_node *value, const char **ret)
 {
-	const char *text = json_string_value(value);
 	*ret = NULL;
-	if (!value || json_is_null(value) || (text && json_string_length(value) == 0 && column->type != SCHEMA_TEXT))
+	if (!value || value->kind == JSON_KIND_NULL || (value->kind == JSON_KIND_TEXT && value->n == 0 && column->type != SCHEMA_TEXT))
 		return REJECT_NONE;
 	switch (column->type) {
 	case SCHEMA_TEXT:

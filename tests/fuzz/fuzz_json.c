@@ -3,7 +3,7 @@
  * quoted text comes back as it was; what was encoded decodes to itself; no NUL comes out of anything.
  * Seeds: tests/fuzz/seeds/json/.
  */
-#include "core/base/json.h"
+#include "core/base/json_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,16 +26,27 @@ static void parse(struct arena *arena, const char *bytes, size_t n)
 	free(text);
 }
 
-/* What the strict parser takes, the tolerant one reads as the same. */
-static void tolerate(struct arena *arena, const char *bytes, size_t n)
+/* What the strict parser takes, the tree holds, and writes as the same; what the tree writes, it reads again. */
+static void tree(struct arena *arena, const char *bytes, size_t n)
 {
-	json_t *strict = NULL, *tolerant = NULL;
+	json_t *strict = NULL, *again = NULL;
+	const struct json_node *node = NULL, *second = NULL;
 	char *copy = arena_copy(arena, bytes, n);
-	enum err err = json_parse(arena, bytes, n, &strict, NULL);
+	struct buf text;
 	if (!copy)
 		return;
-	enum err other = json_parse_tolerant(arena, copy, n, &tolerant);
-	must(err || (other == OK && json_equal(strict, tolerant)));
+	enum err err = json_tree_parse(arena, copy, n, &node);
+	must((err == OK) == (node != NULL) && (!err || json_parse(arena, bytes, n, &strict, NULL) != OK));
+	if (err)
+		return;
+	buf_init(&text, 8 * n + 16);
+	json_tree_write(&text, node, NULL);
+	must(!text.overflowed);
+	if (!json_parse(arena, bytes, n, &strict, NULL))
+		must(json_parse(arena, text.data, text.len, &again, NULL) == OK && json_equal(strict, again));
+	copy = arena_copy(arena, text.data, text.len);
+	must(!copy || (json_tree_parse(arena, copy, text.len, &second) == OK && second->size == node->size));
+	buf_release(&text);
 }
 
 static void quote(struct arena *arena, const char *bytes, size_t n)
@@ -75,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 1 << 20)
 		return 0;
 	parse(&arena, bytes, size);
-	tolerate(&arena, bytes, size);
+	tree(&arena, bytes, size);
 	quote(&arena, bytes, size);
 	percent(&arena, bytes, size);
 	arena_reset(&arena);

@@ -294,34 +294,6 @@ static void test_reals(void)
 	ok(all, "a million others come back");
 }
 
-static void test_tolerant_json(void)
-{
-	static const struct {
-		const char *given, *text;
-		size_t n;
-	} cases[] = {
-	    {"[\"a\\u0000b\"]", "a", 3},
-	    {"[\"\\ud83d\"]", "\xef\xbf\xbd", 3},
-	    {"[\"\\uDE00x\"]", "\xef\xbf\xbdx", 4},
-	    {"[\"\\ud83d\\ude00\"]", "\xf0\x9f\x98\x80", 4},
-	    {"[\"\\ud83d\\ud83d\\ude00\"]", "\xef\xbf\xbd\xf0\x9f\x98\x80", 7},
-	    {"[\"\\\\ud83d\"]", "\\ud83d", 6},
-	    {"[\"\\ud83\"]", NULL, 0},
-	    {"[\"\\ud83d", NULL, 0},
-	};
-	struct arena arena;
-	arena_init(&arena, 1 << 16);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		json_t *value = NULL;
-		char *copy = arena_strdup(&arena, cases[i].given);
-		enum err err = json_parse_tolerant(&arena, copy, strlen(copy), &value);
-		const json_t *item = json_array_get(value, 0);
-		ok((err == OK) == (cases[i].text != NULL), "%s is %s", cases[i].given, cases[i].text ? "read" : "refused");
-		ok(!cases[i].text || (json_string_length(item) == cases[i].n && text_starts_with(json_string_value(item), cases[i].text)), "as %zu bytes", cases[i].n);
-	}
-	arena_release(&arena);
-}
-
 int main(void)
 {
 	test_arena();
@@ -334,6 +306,5 @@ int main(void)
 	test_times();
 	test_ids();
 	test_json();
-	test_tolerant_json();
 	return tap_done();
 }
