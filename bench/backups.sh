@@ -2,6 +2,7 @@
 # Dump and restore against the sqlite3 shell, on one mixed database. Called by bench.sh, or by hand after `make`:
 # bench/backups.sh BUILD_DIR ROWS TURNS
 # Prints one line per figure: name, our seconds, the shell's seconds (best of TURNS), then `memory`, MB of our dump, and `size`, MB of the database.
+# zstd_alone is the floor of what goes through one thread of zstd.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 rows=$2 turns=$3
@@ -55,14 +56,15 @@ def tell(name, ours, theirs):
     print(f"{name} {ours:.2f} {theirs:.2f}")
 
 
-tell("dump", timed(f"{work}/dump {source} {work}/ours"), timed(f"sqlite3 {source} .dump > {work}/theirs"))
-tell("dump_zstd", timed(f"{work}/dump {source} /dev/stdout | zstd -3 -q -o {work}/out"), timed(f"sqlite3 {source} .dump | zstd -3 -q -o {work}/out"))
+tell("dump", timed(f"{work}/dump {source} {work}/ours 0"), timed(f"sqlite3 {source} .dump > {work}/theirs"))
+os.rename(f"{work}/theirs", f"{work}/stock.sql")
+tell("dump_zstd", timed(f"{work}/dump {source} {work}/ours 3"), timed(f"sqlite3 {source} .dump | zstd -3 -q -o {work}/out"))
+tell("zstd_alone", timed(f"zstd -3 -q -o {work}/out {work}/stock.sql"), 0)
 ours = timed(f"{build}/tidegate backup dump {source} --to {work}/ours --recipients {recipient}")
 memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 os.rename(f"{work}/ours", f"{work}/kept.age")
 restored = timed(f"{build}/tidegate restore {work}/kept.age --identity {work}/key --to {work}/out")
 tell("whole", ours + restored, os.path.getsize(source) / 1e6 / 40)
-subprocess.run(["bash", "-c", f"sqlite3 {source} .dump > {work}/stock.sql"], check=True)
 tell("restore", restored, timed(f"sqlite3 {work}/out < {work}/stock.sql"))
 print("memory", memory // 1024)
 print("size", os.path.getsize(source) // 1000000)

@@ -85,7 +85,7 @@ enum err pack_start(struct pack *pack, struct arena *arena, int fd, int level, c
 			return ERR_TOO_LARGE;
 		ZSTD_CCtx_setParameter(pack->zstd, ZSTD_c_checksumFlag, 1);
 		/* A library without threads compresses all the same. */
-		ZSTD_CCtx_setParameter(pack->zstd, ZSTD_c_nbWorkers, 1);
+		ZSTD_CCtx_setParameter(pack->zstd, ZSTD_c_nbWorkers, sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1);
 		ZSTD_CCtx_setParameter(pack->zstd, ZSTD_c_jobSize, 2 << 20);
 	}
 	return count ? age_seal_start(pack->age, recipients, count, (struct sink){put_file, pack}) : OK;

@@ -147,17 +147,34 @@ static enum err take_plain(struct replay *replay, char c)
 	return c == ';' && is_whole(replay) ? run(replay) : OK;
 }
 
+/* Names, numbers and what stands between them: nothing that begins or ends anything. Rows are made of such runs and of quoted texts. */
+static size_t take_words(struct replay *replay, const char *bytes, size_t n)
+{
+	static const bool ends[256] = {['\''] = true, ['"'] = true, ['`'] = true, ['['] = true, [';'] = true, ['-'] = true, ['/'] = true, ['*'] = true,
+	                               [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true};
+	size_t taken = 0;
+	while (taken < n && !ends[(unsigned char)bytes[taken]])
+		taken++;
+	if (taken == 0)
+		return 0;
+	buf_append(&replay->statement, bytes, taken);
+	replay->before = bytes[taken - 1];
+	replay->has_words = true;
+	replay->said = false;
+	return taken;
+}
+
 static enum err take(void *context, const void *bytes, size_t n)
 {
 	struct replay *replay = context;
 	const char *from = bytes;
 	enum err err = OK;
 	while (!err && n) {
-		size_t taken = 1;
-		if (replay->state)
-			taken = take_quoted(replay, from, n);
-		else
+		size_t taken = replay->state ? take_quoted(replay, from, n) : take_words(replay, from, n);
+		if (!taken) {
 			err = take_plain(replay, *from);
+			taken = 1;
+		}
 		from += taken;
 		n -= taken;
 		if (!err && replay->statement.overflowed)
