@@ -25,11 +25,14 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-/* A pull reads what is committed up to the clock; a page goes on with the bounds of the first one. */
+/*
+ * A pull reads what is committed up to the clock; a page goes on with the bounds of the first one. Outside of a transaction this alone tells whether
+ * there is anything to read at all.
+ */
 static enum err look(struct sync_call *call, struct clocks *ret)
 {
 	struct pg_rows rows;
-	enum err err = pg_query(call->pg, call->arena, STMT_SYNC_LOOK, PG_VALUES(call->app->app->name, call->scope, call->app->app->has_catalogue ? "t" : "f"), &rows);
+	enum err err = pg_ask(call->pg, call->arena, &call->request->scope, STMT_SYNC_LOOK, PG_VALUES(call->app->app->name, call->scope, call->app->app->has_catalogue ? "t" : "f"), &rows);
 	if (err)
 		return err;
 	*ret = (struct clocks){later(pg_i64(&rows, 0, LOOK_VERSION), pg_i64(&rows, 0, LOOK_CATALOGUE)), pg_i64(&rows, 0, LOOK_FLOOR)};
@@ -109,11 +112,21 @@ static enum err answer(struct sync_call *call, struct response *response)
 	return respond_end(response);
 }
 
+static bool may_be_up_to_date(const struct sync_call *call)
+{
+	return !call->row_count && call->since > 0 && !call->paging && !call->migrated_from;
+}
+
 /* One run of the call. *ret_rows_failed: it may be done again with care. */
 static enum err run(struct sync_call *call, struct response *response, bool *ret_rows_failed)
 {
 	struct clocks clocks = {0};
 	*ret_rows_failed = false;
+	if (may_be_up_to_date(call)) {
+		enum err err = look(call, &clocks);
+		if (err || call->since == clocks.latest)
+			return err ? err : answer(call, response);
+	}
 	enum err err = pg_begin(call->pg, &call->request->scope);
 	if (!err)
 		err = call->row_count ? enter(call, response, &clocks) : look(call, &clocks);
