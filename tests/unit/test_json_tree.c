@@ -111,9 +111,9 @@ static void test_limits(void)
 {
 	char deep[2 * JSON_DEPTH_MAX + 3];
 	const struct json_node *node = NULL;
-	for (int depth = JSON_DEPTH_MAX; depth <= JSON_DEPTH_MAX + 1; depth++) {
-		memset(deep, '[', (size_t)depth);
-		memset(deep + depth, ']', (size_t)depth);
+	for (size_t depth = JSON_DEPTH_MAX; depth <= JSON_DEPTH_MAX + 1; depth++) {
+		memset(deep, '[', depth);
+		memset(deep + depth, ']', depth);
 		deep[2 * depth] = '\0';
 		is_i64(parse(deep, &node), depth > JSON_DEPTH_MAX ? ERR_TOO_LARGE : OK, "as deep as allowed, and no deeper");
 	}
