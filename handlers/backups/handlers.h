@@ -58,6 +58,10 @@ enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job 
 enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_replicate_run(struct worker *worker, struct arena *arena, struct job *job);
+
+/* Queues backup.replicate when there is a second store and anything is due to be copied there. */
+enum err backup_replicate_ask(struct pg *pg, struct arena *arena, const struct config *config) MUST_USE;
 
 /* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
 const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
