@@ -8,6 +8,7 @@
 #include "core/store/s3.h"
 #include "core/store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -19,16 +20,36 @@ enum { PAGE_ARENA = 32 << 20, DATE = 10 };
 static const char *const suffixes[] = {".sql.zst.age", ".sql.age", ".sql.zst", ".sql"};
 enum { SUFFIXES = sizeof(suffixes) / sizeof(suffixes[0]) };
 
-/* DIRECTORY/[daily/]DATE/NAME.sql… */
+/* NAME.sql…, or NAME~TIME.sql… of one that was rewrapped. */
+static bool is_of(const char *file, const char *name)
+{
+	size_t n = strlen(name);
+	if (strncmp(file, name, n) != 0)
+		return false;
+	file += n;
+	if (*file == '~')
+		file += 1 + strspn(file + 1, "0123456789");
+	for (size_t i = 0; i < SUFFIXES; i++)
+		if (text_equal(file, suffixes[i]))
+			return true;
+	return false;
+}
+
+/* DIRECTORY/[daily/]DATE/NAME.sql…: the last in the order of names is the newest. */
 static const char *find_in(struct command *command, const char *root, const char *name, const char *date)
 {
-	for (size_t i = 0; i < SUFFIXES; i++)
-		for (int daily = 1; daily >= 0; daily--) {
-			const char *path = arena_printf(command->arena, "%s/%s%s/%s%s", root, daily ? "daily/" : "", date, name, suffixes[i]);
-			if (path && access(path, R_OK) == 0)
-				return path;
-		}
-	return NULL;
+	const char *best = NULL;
+	for (int daily = 1; daily >= 0 && !best; daily--) {
+		const char *folder = arena_printf(command->arena, "%s/%s%s", root, daily ? "daily/" : "", date);
+		DIR *dir = folder ? opendir(folder) : NULL;
+		for (struct dirent *entry; dir && (entry = readdir(dir));)
+			if (is_of(entry->d_name, name) && (!best || strcmp(entry->d_name, best) > 0))
+				best = arena_strdup(command->arena, entry->d_name);
+		if (dir)
+			closedir(dir);
+		best = best ? arena_printf(command->arena, "%s/%s", folder, best) : NULL;
+	}
+	return best;
 }
 
 static const char *newest(struct command *command, const char *root, const char *name)
@@ -59,13 +80,7 @@ static bool is_wanted(const char *key, const char *name, const char *date)
 {
 	static const char prefix[] = "daily/";
 	const char *day = key + sizeof(prefix) - 1, *slash = text_starts_with(key, prefix) ? strchr(day, '/') : NULL;
-	size_t n = strlen(name);
-	if (!slash || slash - day != DATE || (date && strncmp(day, date, DATE) != 0) || strncmp(slash + 1, name, n) != 0)
-		return false;
-	for (size_t i = 0; i < SUFFIXES; i++)
-		if (text_equal(slash + 1 + n, suffixes[i]))
-			return true;
-	return false;
+	return slash && slash - day == DATE && (!date || strncmp(day, date, DATE) == 0) && is_of(slash + 1, name);
 }
 
 /* The last one in the order of keys is the newest. */

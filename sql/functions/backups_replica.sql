@@ -34,3 +34,31 @@ END $$;
 
 REVOKE ALL ON FUNCTION tidegate.backup_to_replicate, tidegate.backup_replica_failed FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_to_replicate, tidegate.backup_replica_failed TO tidegate_worker;
+
+-- A verified object of the same content takes the place of another: the new key was a row in state making, the old one becomes a row in state deleting. False: either has
+-- changed meanwhile, and nothing was done.
+CREATE OR REPLACE FUNCTION tidegate.backup_rewrapped(p_object uuid, p_key text, p_new uuid, p_recipients text[])
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	was tidegate.backup_object;
+	made tidegate.backup_object;
+BEGIN
+	SELECT * INTO was FROM tidegate.backup_object WHERE id = p_object AND key = p_key AND state = 'stored' FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	DELETE FROM tidegate.backup_object WHERE id = p_new AND state = 'making' RETURNING * INTO made;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE tidegate.backup_object
+	SET key = made.key, size = made.size, sha256 = made.sha256, recipients = p_recipients, manifest = was.manifest || (made.manifest - 'content'),
+	    verified_at = CASE WHEN was.content_hash IS NULL THEN NULL ELSE now() END, verify_error = NULL,
+	    replica = NULL, replicated_at = NULL, replica_error = NULL, replica_attempts = 0, replica_retry_at = NULL
+	WHERE id = p_object;
+	INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, state, created_at)
+	VALUES (was.space, was.kind, was.database, was.day, was.key, was.size, was.sha256, 'deleting', was.created_at);
+	RETURN true;
+END $$;
+REVOKE ALL ON FUNCTION tidegate.backup_rewrapped FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_rewrapped TO tidegate_worker;

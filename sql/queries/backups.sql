@@ -214,3 +214,25 @@ SELECT count(*) FILTER (WHERE replicated_at IS NOT NULL AND replica = $1) AS cop
        extract(epoch FROM now() - min(created_at) FILTER (WHERE replicated_at IS NULL OR replica IS DISTINCT FROM $1))::bigint AS "oldestPendingSeconds"
 FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL);
+
+-- name: backup_to_rewrap
+-- Encrypted to others than $2, newest first; $3 databases or null.
+SELECT id, key, size, sha256, content_hash, database, to_char(day, 'YYYY-MM-DD'), replicated_at IS NOT NULL
+FROM tidegate.backup_object
+WHERE space = $1 AND kind = 'daily' AND state = 'stored' AND recipients <> '{}' AND NOT (recipients @> $2::text[] AND recipients <@ $2::text[])
+  AND ($3::text[] IS NULL OR database = ANY ($3::text[]))
+ORDER BY day DESC, created_at DESC;
+
+-- name: backup_making
+-- An object that is about to be put beside that of $1; the row and what its manifest is to be. The key is new.
+INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, recipients, manifest, state)
+SELECT space, kind, database, day, $2, $3::bigint, $4, $5::text[], (manifest - 'content') || jsonb_build_object('key', $2::text, 'size', $3::bigint, 'sha256', $4::text, 'recipients', to_jsonb($5::text[])),
+       'making'
+FROM tidegate.backup_object WHERE id = $1::uuid
+RETURNING id, manifest::text;
+
+-- name: backup_unmade
+DELETE FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'making';
+
+-- name: backup_rewrapped
+SELECT tidegate.backup_rewrapped($1::uuid, $2, $3::uuid, $4::text[]);
