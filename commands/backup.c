@@ -145,5 +145,7 @@ int command_backup(struct command *command)
 		return backup_run(command);
 	if (text_equal(what, "retention"))
 		return backup_retention(command);
-	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | retention [--dry-run] | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
+	if (text_equal(what, "rewrap"))
+		return backup_rewrap_command(command);
+	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | retention [--dry-run] | rewrap --identity KEY-FILE [--dry-run] [DATABASE]… | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
 }

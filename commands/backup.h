@@ -21,4 +21,7 @@ int backup_run(struct command *command);
 /* `backup retention [--dry-run]`. */
 int backup_retention(struct command *command);
 
+/* `backup rewrap --identity FILE [--dry-run] [DATABASE]…`. */
+int backup_rewrap_command(struct command *command);
+
 #endif

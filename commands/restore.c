@@ -3,6 +3,7 @@
  * configuration. Must never write over a file that is there, nor leave one under that name that was not verified.
  */
 #include "commands/backup.h"
+#include "commands/restore_find.h"
 
 #include "core/base/ids.h"
 #include "core/base/text.h"
@@ -36,47 +37,6 @@ bool load_identity(const char *path, struct age_identity *ret)
 	if (fd >= 0)
 		close(fd);
 	return n >= 0;
-}
-
-/* ---- which file ---- */
-
-static const char *const suffixes[] = {".sql.zst.age", ".sql.age", ".sql.zst", ".sql"};
-
-/* DIRECTORY/[daily/]DATE/NAME.sql…; the newest date that has the database when none was given. */
-static const char *find_in(struct command *command, const char *root, const char *name, const char *date)
-{
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		for (int daily = 1; daily >= 0; daily--) {
-			const char *path = arena_printf(command->arena, "%s/%s%s/%s%s", root, daily ? "daily/" : "", date, name, suffixes[i]);
-			if (path && access(path, R_OK) == 0)
-				return path;
-		}
-	return NULL;
-}
-
-static const char *newest(struct command *command, const char *root, const char *name)
-{
-	const char *found = NULL, *best = "";
-	for (int daily = 1; daily >= 0 && !found; daily--) {
-		const char *const *dates = backup_dates(command->arena, arena_printf(command->arena, "%s%s", root, daily ? "/daily" : ""));
-		for (; dates && *dates; dates++) {
-			const char *path = strcmp(*dates, best) > 0 ? find_in(command, root, name, *dates) : NULL;
-			best = path ? *dates : best;
-			found = path ? path : found;
-		}
-	}
-	return found;
-}
-
-static const char *find(struct command *command, const char *what, const char *date, const char *from)
-{
-	struct stat st;
-	if (!from && stat(what, &st) == 0 && S_ISREG(st.st_mode))
-		return what;
-	const char *root = from ? from : ".", *path = date ? find_in(command, root, what, date) : newest(command, root, what);
-	if (!path)
-		complain(EXIT_REFUSED, "There is no backup of %s%s%s in %s.", what, date ? " of " : "", date ? date : "", root);
-	return path;
 }
 
 /* ---- into a file of another name, until it is verified ---- */
@@ -167,18 +127,14 @@ static int64_t total_rows(const struct source *source)
 	return rows;
 }
 
-static int restore(struct command *command, const char *path, const char *to, const char *table, const struct age_identity *identity)
+static int restore(struct command *command, int fd, const char *path, const char *to, const char *table, const struct age_identity *identity)
 {
 	struct backup_failure failure = {0};
 	struct source source = {0};
 	char id[UUID_SIZE];
 	uuid_v4(id);
 	const char *part = arena_printf(command->arena, "%s.%.8s.part", to, id);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || !part)
-		return complain(EXIT_REFUSED, "%s: %s", path, strerror(errno));
-	enum err err = replay_into(command, fd, identity, part, &source, &failure);
-	close(fd);
+	enum err err = part ? replay_into(command, fd, identity, part, &source, &failure) : ERR_TOO_LARGE;
 	int status = err ? refuse_restore(path, err, &failure) : 0;
 	if (!status && table && !has_table(&source, table))
 		status = complain(EXIT_REFUSED, "There is no table %s in this backup.", table);
@@ -196,16 +152,20 @@ static int restore(struct command *command, const char *path, const char *to, co
 int command_restore(struct command *command)
 {
 	const char *date = option_value(command, "--date"), *table = option_value(command, "--table"), *to = option_value(command, "--to");
-	const char *key = option_value(command, "--identity"), *from = option_value(command, "--from");
+	const char *key = option_value(command, "--identity"), *label = NULL;
+	struct restore_place place = {.from = option_value(command, "--from"), .store = option_flag(command, "--store"), .replica = option_flag(command, "--replica")};
 	struct age_identity identity;
-	if (command->argc != 2 || !to)
-		return complain(EXIT_USAGE, "restore FILE | DATABASE [--from DIRECTORY] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE]");
+	if (command->argc != 2 || !to || (place.from != NULL) + place.store + place.replica > 1)
+		return complain(EXIT_USAGE, "restore FILE | DATABASE [--from DIRECTORY | --store | --replica] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE]");
 	if (access(to, F_OK) == 0)
 		return complain(EXIT_CANNOT_CREATE, "%s is there already; a restore only makes new files.", to);
 	if (key && !load_identity(key, &identity))
 		return EXIT_USAGE;
-	const char *path = find(command, command->argv[1], date, from);
-	int status = path ? restore(command, path, to, table, key ? &identity : NULL) : EXIT_REFUSED;
+	int fd = -1, status = restore_find(command, &place, command->argv[1], date, &label, &fd);
+	if (!status)
+		status = restore(command, fd, label, to, table, key ? &identity : NULL);
+	if (fd >= 0)
+		close(fd);
 	if (key)
 		age_identity_wipe(&identity);
 	return status;

@@ -99,6 +99,13 @@ int command_store(struct command *command)
 	const char *what = command->argc > 1 ? command->argv[1] : "", *why = NULL;
 	bool only_new = option_flag(command, "--only-new");
 	struct s3 s3;
+	struct config replica;
+	const char *name = NULL;
+	if (option_flag(command, "--replica")) {
+		if (!store_replica(command->arena, command->config, &replica, &name))
+			return complain(EXIT_CONFIGURATION, "There is no second store (replica.driver).");
+		command->config = &replica;
+	}
 	if (!store_is_remote(command->config))
 		return complain(EXIT_CONFIGURATION, "storage.driver is local: objects are files below %s/blobs; `tidegate doctor` looks at them.", command->config->storage_root);
 	if (s3_open(command->arena, command->config, &s3, &why))
@@ -115,5 +122,5 @@ int command_store(struct command *command)
 		return put(command, &s3, only_new);
 	if (text_equal(what, "delete") && command->argc > 2)
 		return delete(command, &s3);
-	return complain(EXIT_USAGE, "store check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…");
+	return complain(EXIT_USAGE, "store check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…   (--replica: in the second store)");
 }

@@ -144,6 +144,21 @@ enum err age_open_finish(struct age_stream *stream)
 	return open_chunk(stream, true);
 }
 
+enum err age_rewrap(const void *bytes, size_t n, const struct age_identity *identity, const struct age_recipient *recipients, size_t count, struct buf *out, size_t *ret_length)
+{
+	uint8_t file_key[AGE_FILE_KEY];
+	size_t length = age_header_length(bytes, n);
+	if (!length)
+		return ERR_INVALID;
+	enum err err = age_header_open(bytes, length, identity, file_key);
+	if (!err)
+		err = age_header_write(recipients, count, file_key, out);
+	sodium_memzero(file_key, sizeof(file_key));
+	if (!err)
+		*ret_length = length;
+	return err;
+}
+
 void age_release(struct age_stream *stream)
 {
 	EVP_CIPHER_CTX_free(stream->cipher);

@@ -11,6 +11,7 @@
 #ifndef TIDEGATE_CORE_CRYPTO_AGE_H
 #define TIDEGATE_CORE_CRYPTO_AGE_H
 
+#include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/sink.h"
 #include "core/crypto/bech32.h"
@@ -75,6 +76,12 @@ enum err age_seal_finish(struct age_stream *stream) MUST_USE;
 enum err age_open_start(struct age_stream *stream, const struct age_identity *identity, struct sink to) MUST_USE;
 enum err age_open_put(struct age_stream *stream, const void *bytes, size_t n) MUST_USE;
 enum err age_open_finish(struct age_stream *stream) MUST_USE;
+
+/*
+ * The header that makes a file one for other recipients, in front of the payload that it has: bytes are the first n of the file, AGE_HEADER_MAX of them or all there are; the
+ * header in out takes the place of the first *ret_length bytes. ERR_DENIED: the file is not for identity; ERR_INVALID: no age file, or a header that was tampered with.
+ */
+enum err age_rewrap(const void *bytes, size_t n, const struct age_identity *identity, const struct age_recipient *recipients, size_t count, struct buf *out, size_t *ret_length) MUST_USE;
 
 /* Wipes keys and what is held. */
 void age_release(struct age_stream *stream);

@@ -33,6 +33,26 @@ bool store_is_remote(const struct config *config)
 	return driver(config) == &store_s3;
 }
 
+bool store_replica(struct arena *arena, const struct config *config, struct config *ret, const char **ret_name)
+{
+	bool remote = text_equal(config->replica_driver, "s3");
+	if (!*config->replica_driver)
+		return false;
+	*ret = *config;
+	ret->storage_driver = config->replica_driver;
+	ret->storage_root = remote ? config->storage_root : config->replica_root;
+	ret->storage_endpoint = config->replica_endpoint;
+	ret->storage_bucket = config->replica_bucket;
+	ret->storage_region = config->replica_region;
+	ret->storage_access_key = config->replica_access_key;
+	ret->storage_secret_key = config->replica_secret_key;
+	ret->storage_session_token = config->replica_session_token;
+	ret->storage_virtual_host = config->replica_virtual_host;
+	ret->storage_ca_file = config->replica_ca_file;
+	*ret_name = remote ? arena_printf(arena, "s3 %s/%s", config->replica_endpoint, config->replica_bucket) : arena_printf(arena, "local %s", config->replica_root);
+	return true;
+}
+
 enum err store_configured(const struct config *config, const char **ret_why)
 {
 	if (store_is_remote(config)) {

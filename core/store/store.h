@@ -35,6 +35,12 @@ enum { STORE_KEY_MAX = 512, STORE_PARTS_MAX = 10000, STORE_SPOOL_MIN = 16 << 20 
 /* Can objects be kept with this configuration? ERR_INVALID with a sentence in *ret_why. Asks nobody. */
 enum err store_configured(const struct config *config, const char **ret_why) MUST_USE;
 
+/*
+ * The second store (replica.*), as a configuration of its own for every call of this header. False: there is none. name, in the arena: what tells it from
+ * another one ("s3 https://host/bucket", "local /mnt/backup"). Signed URLs are made for the driver s3 only.
+ */
+bool store_replica(struct arena *arena, const struct config *config, struct config *ret, const char **ret_name);
+
 /* Do clients put and get objects somewhere else than at our own origin? Then nobody tells us when one has arrived. */
 bool store_is_remote(const struct config *config);
 

@@ -5,11 +5,39 @@
 #include "core/base/clock.h"
 #include "core/store/store.h"
 #include "fcgi/fields.h"
+#include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 
 #include <string.h>
 
 enum { LINK_LEAST_S = 60, LINK_MOST_S = 86400 };
+
+/* Columns of the statement backup_find. */
+enum { FOUND_ID, FOUND_KEY, FOUND_SIZE, FOUND_VERIFIED, FOUND_ENCRYPTED, FOUND_SHA256, FOUND_REPLICA };
+
+/*
+ * The store that has the object: the first, or the second when the first has lost it. From a second one that no client can reach the object is brought back at once.
+ * ERR_NOT_FOUND: neither has it. A store that does not answer is what the client will see.
+ */
+static enum err find_store(struct request *request, const struct pg_rows *rows, struct config *ret)
+{
+	const struct stored_object object = {pg_text(rows, 0, FOUND_KEY), pg_text(rows, 0, FOUND_SHA256), pg_i64(rows, 0, FOUND_SIZE)};
+	const struct config *config = request->gate->config;
+	const char *name = NULL;
+	int64_t size = -1;
+	*ret = *config;
+	enum err err = store_look(config, object.key, &size);
+	if (!err && size == object.size)
+		return OK;
+	err = err ? err : ERR_INVALID;
+	if (pg_bool(rows, 0, FOUND_REPLICA) && store_replica(request->arena, config, ret, &name)) {
+		if (store_is_remote(ret))
+			return OK;
+		*ret = *config;
+		err = backup_bring_back(request->arena, config, &object, true);
+	}
+	return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_NOT_FOUND : OK;
+}
 
 static enum err sign(struct request *request, const struct pg_rows *rows, int64_t life_s, const char **ret_url)
 {
@@ -20,7 +48,9 @@ static enum err sign(struct request *request, const struct pg_rows *rows, int64_
 	for (char *c = name; *c; c++)
 		if (*c == '/')
 			*c = '-';
-	return store_presign_get(request->arena, request->gate->config, key, name, "application/octet-stream", life_s, ret_url);
+	struct config where;
+	enum err err = find_store(request, rows, &where);
+	return err ? err : store_presign_get(request->arena, &where, key, name, "application/octet-stream", life_s, ret_url);
 }
 
 static enum err redirect(struct request *request, struct response *response, const struct pg_rows *rows)
@@ -28,7 +58,7 @@ static enum err redirect(struct request *request, struct response *response, con
 	const char *url = NULL;
 	enum err err = sign(request, rows, request->gate->config->download_url_life_s, &url);
 	if (err)
-		return err;
+		return err == ERR_NOT_FOUND ? refuse(response, PROBLEM_BACKUP_LOST) : err;
 	response->status = 302;
 	respond_header(response, "Location", url);
 	respond_header(response, "Cache-Control", "no-store");
@@ -101,7 +131,7 @@ enum err backup_link(struct request *request, struct response *response)
 		return err;
 	err = sign(request, &rows, life, &url);
 	if (err)
-		return err;
+		return err == ERR_NOT_FOUND ? refuse(response, PROBLEM_BACKUP_LOST) : err;
 	clock_iso8601(clock_unix_us() + life * 1000000, at);
 	struct json_writer *w = respond_json(response, 200);
 	json_put_text(w, "url", url);

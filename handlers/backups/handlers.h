@@ -6,6 +6,7 @@
 
 #include "core/jobs/jobs.h"
 #include "fcgi/route.h"
+#include "handlers/backups/source.h"
 #include "handlers/backups/sources.h"
 
 /*
@@ -58,6 +59,10 @@ enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job 
 enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_replicate_run(struct worker *worker, struct arena *arena, struct job *job);
+
+/* Queues backup.replicate when there is a second store and anything is due to be copied there. */
+enum err backup_replicate_ask(struct pg *pg, struct arena *arena, const struct config *config) MUST_USE;
 
 /* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
 const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
@@ -67,6 +72,21 @@ const char *backup_names(struct arena *arena, const struct backup_sources *sourc
  */
 enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *config, bool dry_run, void (*tell)(const char *key, int64_t size), int64_t *ret_count,
                        int64_t *ret_bytes) MUST_USE;
+
+struct age_identity;
+struct backup_rewrap_told {
+	const char *key, *new_key; /* new_key NULL: a dry run, or it failed */
+	int64_t number, total, size;
+	enum err err;
+	const struct backup_failure *failure;
+};
+
+/*
+ * Stored backups that are encrypted to others than the present backups.recipients become such of theirs (databases: a text[], or NULL for all): a new object with a new header and the
+ * same payload, test-restored, then it takes the place of the old one in the inventory, which retention removes. tell is called for each. *ret_failed: how many stayed as they were.
+ */
+enum err backup_rewrap(struct pg *pg, struct arena *arena, const struct config *config, const struct age_identity *identity, const char *databases, bool dry_run,
+                       void (*tell)(const struct backup_rewrap_told *told), int64_t *ret_total, int64_t *ret_failed) MUST_USE;
 
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;

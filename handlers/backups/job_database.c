@@ -69,6 +69,8 @@ static enum err finish(struct work *work, const char *code)
 	enum err err = pg_begin(pg, NULL);
 	if (!err)
 		err = pg_query(pg, work->arena, STMT_BACKUP_END, PG_VALUES(work->result, code, code ? work->failure.detail : NULL, work->warning), NULL);
+	if (!err && !code)
+		err = backup_replicate_ask(pg, work->arena, work->config);
 	if (!err)
 		err = job_end(work->worker, work->arena, work->job, work->job->cancelled ? "cancelled" : "done");
 	if (!err)

@@ -67,8 +67,9 @@ static enum err tick(struct worker *worker, struct arena *arena)
 		log_write(LOG_LEVEL_ERROR, "backup_sources_wrong", LOG_TEXT("why", why));
 		return OK;
 	}
-	if (sources.count == 0)
-		return OK;
+	err = backup_replicate_ask(&worker->pg, arena, worker->config);
+	if (err || sources.count == 0)
+		return err;
 	err = take_slots(worker, arena);
 	if (!err)
 		err = pg_query(&worker->pg, arena, STMT_BACKUP_ABSENT,

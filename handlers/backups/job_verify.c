@@ -5,6 +5,7 @@
 #include "core/base/text.h"
 #include "core/crypto/digest.h"
 #include "core/store/store.h"
+#include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/pg_dump.h"
 #include "handlers/backups/prove.h"
@@ -16,7 +17,7 @@
 enum { KEY_FILE_MAX = 65536 };
 
 /* Columns of the statement backup_to_verify. */
-enum { VERIFY_KEY, VERIFY_SIZE, VERIFY_SHA256, VERIFY_CONTENT, VERIFY_ENCRYPTED };
+enum { VERIFY_KEY, VERIFY_SIZE, VERIFY_SHA256, VERIFY_CONTENT, VERIFY_ENCRYPTED, VERIFY_DATABASE, VERIFY_REPLICA };
 
 static enum err load_key(const char *path, struct age_identity *ret, struct backup_failure *failure)
 {
@@ -62,23 +63,42 @@ static enum err test(const struct config *config, int fd, const struct pg_rows *
 	return err;
 }
 
+static enum err open_and_test(const struct config *config, const struct pg_rows *rows, struct backup_failure *failure)
+{
+	int fd = -1;
+	enum err err = store_open(config, pg_text(rows, 0, VERIFY_KEY), 0, &fd);
+	if (err)
+		return err;
+	err = test(config, fd, rows, failure);
+	close(fd);
+	return err;
+}
+
+/* What the first store has lost or damaged comes back from the second, if it is good there. */
+static enum err look(const struct config *config, struct arena *arena, const struct pg_rows *rows, struct backup_failure *failure)
+{
+	const struct stored_object object = {pg_text(rows, 0, VERIFY_KEY), pg_text(rows, 0, VERIFY_SHA256), pg_i64(rows, 0, VERIFY_SIZE)};
+	struct config replica;
+	enum copy_side side;
+	enum err err = open_and_test(config, rows, failure);
+	bool damaged = err == ERR_NOT_FOUND || (err == ERR_INVALID && text_equal(failure->code, "object_damaged"));
+	if (damaged && pg_bool(rows, 0, VERIFY_REPLICA) && !backup_second_store(arena, config, &replica) && !backup_copy(arena, &replica, config, &object, &side)) {
+		*failure = (struct backup_failure){0};
+		err = open_and_test(config, rows, failure);
+	}
+	return err == ERR_NOT_FOUND ? backup_refuse(failure, "object_missing", "") : err;
+}
+
 enum err backup_verify_run(struct worker *worker, struct arena *arena, struct job *job)
 {
 	struct backup_failure failure = {0};
 	struct pg_rows rows;
-	int fd = -1;
 	const char *id = json_text(job->args, "id");
 	enum err err = id ? pg_query(&worker->pg, arena, STMT_BACKUP_TO_VERIFY, PG_VALUES(id), &rows) : ERR_BUG;
 	if (!err && rows.count == 0)
 		return job_end(worker, arena, job, "done");
 	if (!err)
-		err = store_open(worker->config, pg_text(&rows, 0, VERIFY_KEY), 0, &fd);
-	if (err == ERR_NOT_FOUND)
-		err = backup_refuse(&failure, "object_missing", "");
-	else if (!err)
-		err = test(worker->config, fd, &rows, &failure);
-	if (fd >= 0)
-		close(fd);
+		err = look(worker->config, arena, &rows, &failure);
 	/* A key that is not there says nothing of the backup; nor does a test that could not be made. */
 	if (err && (err != ERR_INVALID || text_equal(failure.code, "key_missing")))
 		return failure.code ? (job_refuse(job, failure.code), err) : err;

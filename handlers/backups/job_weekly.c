@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "core/crypto/digest.h"
 #include "core/store/store.h"
+#include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/tar.h"
 
@@ -18,10 +19,11 @@
 enum { PIECE = 1 << 17, LEVEL = 1, MANIFEST_MAX = 8 << 20 };
 
 /* Columns of the statement backup_week_members. */
-enum { MEMBER_DATABASE, MEMBER_DAY, MEMBER_ID, MEMBER_KEY, MEMBER_SIZE, MEMBER_SHA256, MEMBER_AT };
+enum { MEMBER_DATABASE, MEMBER_DAY, MEMBER_ID, MEMBER_KEY, MEMBER_SIZE, MEMBER_SHA256, MEMBER_AT, MEMBER_REPLICA };
 
 struct archive {
 	const struct config *config;
+	struct arena *arena;
 	int fd;
 	z_stream gzip;
 	struct sha256 hash;
@@ -68,7 +70,8 @@ static enum err put_member(struct archive *archive, const struct pg_rows *rows, 
 	int fd = -1;
 	if (sha256_init(&hash))
 		return ERR_TOO_LARGE;
-	enum err err = store_open(archive->config, pg_text(rows, i, MEMBER_KEY), 0, &fd);
+	const struct stored_object object = {pg_text(rows, i, MEMBER_KEY), pg_text(rows, i, MEMBER_SHA256), size};
+	enum err err = backup_open(archive->arena, archive->config, &object, pg_bool(rows, i, MEMBER_REPLICA), &fd);
 	if (!err)
 		err = tar_begin(to, member_name(pg_text(rows, i, MEMBER_KEY)), size, pg_i64(rows, i, MEMBER_AT));
 	while (!err && left) {
@@ -186,6 +189,8 @@ static enum err publish(struct worker *worker, struct arena *arena, struct job *
 	if (!err)
 		err = pg_query(&worker->pg, arena, STMT_BACKUP_WEEK_HOLDS, PG_VALUES(pg_text(&rows, 0, 0), pg_text_array(arena, ids, count)), NULL);
 	if (!err)
+		err = backup_replicate_ask(&worker->pg, arena, worker->config);
+	if (!err)
 		err = job_end(worker, arena, job, "done");
 	return err ? err : pg_commit(&worker->pg);
 }
@@ -199,6 +204,7 @@ static enum err make_archive(struct worker *worker, struct arena *arena, struct 
 	if (!archive || sha256_init(&archive->hash))
 		return ERR_TOO_LARGE;
 	archive->config = worker->config;
+	archive->arena = arena;
 	archive->fd = -1;
 	enum err err = write_manifest(week, members, &manifest);
 	if (!err)

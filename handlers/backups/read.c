@@ -4,6 +4,7 @@
  */
 #include "core/base/clock.h"
 #include "core/base/version.h"
+#include "core/store/store.h"
 #include "fcgi/fields.h"
 #include "fcgi/page.h"
 #include "handlers/backups/failures.h"
@@ -46,16 +47,21 @@ bool backup_known(struct request *request, struct response *response, const stru
 	return false;
 }
 
-static void put_failure(struct json_writer *w, const struct request *request, const char *code)
+static void put_code(struct json_writer *w, const struct request *request, const char *name, const char *code)
 {
 	if (!code) {
-		json_put_null(w, "error");
+		json_put_null(w, name);
 		return;
 	}
-	json_object_open(w, "error");
+	json_object_open(w, name);
 	json_put_text(w, "code", code);
 	json_put_text(w, "message", backup_failure_sentence(code, request->language));
 	json_object_close(w);
+}
+
+static void put_failure(struct json_writer *w, const struct request *request, const char *code)
+{
+	put_code(w, request, "error", code);
 }
 
 static const char *named(const struct pg_rows *rows, int row, const char *column)
@@ -126,6 +132,22 @@ static void put_databases(struct json_writer *w, const struct request *request, 
 	json_array_close(w);
 }
 
+/* Of the second store; null when there is none. */
+static enum err put_replica(struct json_writer *w, struct request *request)
+{
+	struct config replica;
+	const char *place = NULL;
+	struct pg_rows rows;
+	if (!store_replica(request->arena, request->gate->config, &replica, &place)) {
+		json_put_null(w, "replica");
+		return OK;
+	}
+	enum err err = pg_call(&request->gate->pg, request->arena, &request->scope, STMT_BACKUP_REPLICA_STATE, PG_VALUES(place), &rows);
+	if (!err)
+		pg_row_json(w, "replica", &rows, 0);
+	return err;
+}
+
 enum err backup_status(struct request *request, struct response *response)
 {
 	struct backup_sources sources;
@@ -156,7 +178,8 @@ enum err backup_status(struct request *request, struct response *response)
 	json_put_text(w, "oldestBackup", pg_text(&totals, 0, 3));
 	json_put_text(w, "newestBackup", pg_text(&totals, 0, 4));
 	json_object_close(w);
-	return respond_end(response);
+	err = put_replica(w, request);
+	return err ? err : respond_end(response);
 }
 
 /* Names of databases have no character that a label could not hold (sources.h). */
@@ -196,6 +219,7 @@ static void put_backup(struct json_writer *w, const struct request *request, con
 	const char *database = named(rows, row, "database");
 	pg_row_members(w, rows, row);
 	put_failure(w, request, named(rows, row, "_error"));
+	put_code(w, request, "replicaError", named(rows, row, "_replica_error"));
 	json_put_text(w, "downloadUrl", weekly ? arena_join(request->arena, "/backups/weekly/", database, "")
 	                                       : arena_printf(request->arena, "/backups/download/%s/%s", named(rows, row, "date"), database));
 }

@@ -4,6 +4,7 @@
  */
 #include "core/base/log.h"
 #include "core/store/store.h"
+#include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/manifest.h"
 
@@ -27,15 +28,27 @@ static enum err mark(struct pg *pg, struct arena *arena, const struct config *co
 	return err;
 }
 
+/* Of both stores; a copy may be there also when its row does not say so. */
+static enum err remove_object(struct arena *arena, const struct config *config, const char *key)
+{
+	struct config replica;
+	const char *manifest = arena_join(arena, key, MANIFEST_SUFFIX, "");
+	enum err err = manifest ? store_delete(config, key) : ERR_TOO_LARGE, second = backup_second_store(arena, config, &replica);
+	if (!err)
+		err = store_delete(config, manifest);
+	if (err || second)
+		return err ? err : second == ERR_NOT_FOUND ? OK : second;
+	err = store_delete(&replica, key);
+	return err ? err : store_delete(&replica, manifest);
+}
+
 static enum err sweep(struct pg *pg, struct arena *arena, const struct config *config)
 {
 	struct pg_rows rows;
 	enum err err = pg_query(pg, arena, STMT_BACKUP_GOING, PG_VALUES(config->backups_space), &rows);
 	for (int i = 0; !err && i < rows.count; i++) {
-		const char *key = pg_text(&rows, i, 1), *manifest = arena_join(arena, key, MANIFEST_SUFFIX, "");
-		enum err gone = store_delete(config, key);
-		if (!gone)
-			gone = manifest ? store_delete(config, manifest) : ERR_TOO_LARGE;
+		const char *key = pg_text(&rows, i, 1);
+		enum err gone = remove_object(arena, config, key);
 		if (!gone)
 			err = pg_query(pg, arena, STMT_BACKUP_DELETED, PG_VALUES(pg_text(&rows, i, 0)), NULL);
 		else
@@ -71,18 +84,32 @@ enum err backup_retention_run(struct worker *worker, struct arena *arena, struct
 	return err ? err : job_end(worker, arena, job, "done");
 }
 
+/* The copy of an object that ought to have one. A second store that does not answer says nothing. */
+static enum err look_at_copy(struct worker *worker, struct arena *arena, const struct stored_object *object, const char *id)
+{
+	struct config replica;
+	int64_t size = -1;
+	if (backup_second_store(arena, worker->config, &replica))
+		return OK;
+	enum err there = store_look(&replica, object->key, &size);
+	const char *code = there == ERR_NOT_FOUND ? "replica_missing" : !there && size != object->size ? "replica_damaged" : NULL;
+	return code ? pg_query(&worker->pg, arena, STMT_BACKUP_REPLICA_FAILED, PG_VALUES(id, code), NULL) : OK;
+}
+
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job)
 {
 	struct pg_rows rows;
 	enum err err = pg_query(&worker->pg, arena, STMT_BACKUP_INVENTORY, PG_VALUES(worker->config->backups_space), &rows);
 	for (int i = 0; !err && i < rows.count; i++) {
-		int64_t size = -1;
-		enum err there = store_look(worker->config, pg_text(&rows, i, 1), &size);
-		const char *code = there == ERR_NOT_FOUND ? "object_missing" : !there && size != pg_i64(&rows, i, 2) ? "object_damaged" : NULL;
+		const struct stored_object object = {pg_text(&rows, i, 1), pg_text(&rows, i, 4), pg_i64(&rows, i, 2)};
+		enum err there = backup_bring_back(arena, worker->config, &object, pg_bool(&rows, i, 5));
+		const char *code = there == ERR_NOT_FOUND ? "object_missing" : there == ERR_INVALID ? "object_damaged" : NULL;
 		if (code)
 			err = pg_query(&worker->pg, arena, STMT_BACKUP_LOST, PG_VALUES(pg_text(&rows, i, 0), code), NULL);
-		else if (there && there != ERR_NOT_FOUND)
+		else if (there)
 			err = there; /* a store that does not answer says nothing */
+		if (!err && pg_bool(&rows, i, 5))
+			err = look_at_copy(worker, arena, &object, pg_text(&rows, i, 0));
 	}
 	return err ? err : job_end(worker, arena, job, "done");
 }

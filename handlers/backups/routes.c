@@ -12,9 +12,9 @@ static const struct route routes[] = {
     {METHOD_GET, "/backups/list", GUARD_ADMIN, 0, backup_list},
     {METHOD_POST, "/backups/trigger", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, backup_trigger},
     {METHOD_GET, "/backups/runs/{id}", GUARD_ADMIN, ROUTE_TRANSACTION, backup_run_show},
-    {METHOD_GET, "/backups/download/{date}/{database}", GUARD_ADMIN, 0, backup_download},
-    {METHOD_GET, "/backups/weekly/{week}", GUARD_ADMIN, 0, backup_weekly_download},
-    {METHOD_POST, "/backups/links", GUARD_ADMIN, ROUTE_JSON, backup_link},
+    {METHOD_GET, "/backups/download/{date}/{database}", GUARD_ADMIN, ROUTE_UPLOAD, backup_download},
+    {METHOD_GET, "/backups/weekly/{week}", GUARD_ADMIN, ROUTE_UPLOAD, backup_weekly_download},
+    {METHOD_POST, "/backups/links", GUARD_ADMIN, ROUTE_JSON | ROUTE_UPLOAD, backup_link},
     {METHOD_GET, "/backups/restore-guide/{database}", GUARD_ADMIN, 0, backup_guide},
     {METHOD_POST, "/backups/verify/{date}/{database}", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, backup_verify},
     {METHOD_GET, "/backups/compare/{database}", GUARD_ADMIN, 0, backup_compare},
@@ -29,6 +29,7 @@ const struct job_kind backup_job_kinds[] = {
     {"backup.weekly", backup_weekly_run, NULL},
     {"backup.retention", backup_retention_run, NULL},
     {"backup.reconcile", backup_reconcile_run, NULL},
+    {"backup.replicate", backup_replicate_run, NULL},
 };
 const size_t backup_job_kind_count = sizeof(backup_job_kinds) / sizeof(backup_job_kinds[0]);
 

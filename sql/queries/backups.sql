@@ -76,14 +76,15 @@ UPDATE tidegate.backup_object SET state = 'deleting'
 WHERE id = $1::uuid AND state = 'stored' AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
 
 -- name: backup_going
-SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' ORDER BY key;
+WITH abandoned AS (UPDATE tidegate.backup_object SET state = 'deleting' WHERE space = $1 AND state = 'making' AND created_at < now() - interval '1 day' RETURNING id, key)
+SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' UNION ALL SELECT id, key FROM abandoned ORDER BY key;
 
 -- name: backup_deleted
 UPDATE tidegate.backup_object SET state = 'deleted', deleted_at = now() WHERE id = $1::uuid AND state = 'deleting';
 
 -- name: backup_inventory
 -- Everything that ought to be in the store.
-SELECT id, key, size, database FROM tidegate.backup_object WHERE space = $1 AND state = 'stored' ORDER BY key;
+SELECT id, key, size, database, sha256, replicated_at IS NOT NULL FROM tidegate.backup_object WHERE space = $1 AND state = 'stored' ORDER BY key;
 
 -- name: backup_lost
 -- The object is gone, or is not the one that was stored: nobody may take it for good any more.
@@ -99,7 +100,7 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW'),
 
 -- name: backup_week_members
 -- Of the last seven days: for every database and day the newest good backup, or no key where there is none.
-SELECT d.name, to_char(y.day, 'YYYY-MM-DD'), o.id, o.key, o.size, o.sha256, extract(epoch FROM o.created_at)::bigint
+SELECT d.name, to_char(y.day, 'YYYY-MM-DD'), o.id, o.key, o.size, o.sha256, extract(epoch FROM o.created_at)::bigint, o.replicated_at IS NOT NULL
 FROM unnest($2::text[]) AS d (name)
 CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day)
 LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object b WHERE b.space = $1 AND b.kind = 'daily' AND b.database = d.name AND b.day = y.day::date AND b.state = 'stored'
@@ -148,7 +149,7 @@ ORDER BY d.place;
 -- name: backup_list
 -- Newest first: $1 database, $2 kind, $3 and $4 days, each or null; $5 and $6 the last item of the page before; $7 one more than the page.
 SELECT id, kind, database, to_char(day, 'YYYY-MM-DD') AS date, key AS "objectKey", size, row_count AS rows, table_count AS tables, sha256, recipients <> '{}' AS encrypted,
-       verified_at AS "verifiedAt", verify_error AS _error, created_at AS "createdAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _at
+       verified_at AS "verifiedAt", verify_error AS _error, replicated_at AS "replicatedAt", replica_error AS _replica_error, created_at AS "createdAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _at
 FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND ($1::text IS NULL OR database = $1) AND ($2::text IS NULL OR kind = $2)
   AND ($3::date IS NULL OR day >= $3::date) AND ($4::date IS NULL OR day <= $4::date)
@@ -157,7 +158,7 @@ ORDER BY created_at DESC, id DESC LIMIT $7::int;
 
 -- name: backup_find
 -- The backup of a database and day to hand out: a verified one before another, the newest of those. $1 kind, $3 null for a weekly one.
-SELECT id, key, size, verified_at, recipients <> '{}' FROM tidegate.backup_object
+SELECT id, key, size, verified_at, recipients <> '{}', sha256, replicated_at IS NOT NULL FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND database = $2 AND ($3::date IS NULL OR day = $3::date)
 ORDER BY day DESC, verified_at IS NULL, created_at DESC LIMIT 1;
 
@@ -189,4 +190,49 @@ SELECT (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_objec
 SELECT tidegate.job_enqueue('backup.verify', jsonb_build_object('id', $1::uuid), current_setting('tidegate.space'), $1::uuid::text, 'backup.verify');
 
 -- name: backup_to_verify
-SELECT key, size, sha256, content_hash, recipients <> '{}', database FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';
+SELECT key, size, sha256, content_hash, recipients <> '{}', database, replicated_at IS NOT NULL FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';
+
+-- name: backup_to_replicate
+SELECT id, key, size, sha256 FROM tidegate.backup_to_replicate($1, $2) LIMIT 1;
+
+-- name: backup_replicate_due
+-- A job, when anything is due at $2.
+SELECT tidegate.job_enqueue('backup.replicate', '{}', $1, 'backup.replicate', NULL) WHERE EXISTS (SELECT FROM tidegate.backup_to_replicate($1, $2));
+
+-- name: backup_replicated
+-- Unless the object has gone, or become another one, meanwhile.
+UPDATE tidegate.backup_object SET replicated_at = now(), replica = $2, replica_error = NULL, replica_attempts = 0, replica_retry_at = NULL
+WHERE id = $1::uuid AND state = 'stored' AND key = $3;
+
+-- name: backup_replica_failed
+SELECT tidegate.backup_replica_failed($1::uuid, $2);
+
+-- name: backup_replica_state
+-- Copies that are there, that are to come, and that failed when they were tried last.
+SELECT count(*) FILTER (WHERE replicated_at IS NOT NULL AND replica = $1) AS copied, count(*) FILTER (WHERE replicated_at IS NULL OR replica IS DISTINCT FROM $1) AS pending,
+       count(*) FILTER (WHERE replica_error IS NOT NULL) AS failed,
+       extract(epoch FROM now() - min(created_at) FILTER (WHERE replicated_at IS NULL OR replica IS DISTINCT FROM $1))::bigint AS "oldestPendingSeconds"
+FROM tidegate.backup_object
+WHERE space = current_setting('tidegate.space') AND state = 'stored' AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL);
+
+-- name: backup_to_rewrap
+-- Encrypted to others than $2, newest first; $3 databases or null.
+SELECT id, key, size, sha256, content_hash, database, to_char(day, 'YYYY-MM-DD'), replicated_at IS NOT NULL
+FROM tidegate.backup_object
+WHERE space = $1 AND kind = 'daily' AND state = 'stored' AND recipients <> '{}' AND NOT (recipients @> $2::text[] AND recipients <@ $2::text[])
+  AND ($3::text[] IS NULL OR database = ANY ($3::text[]))
+ORDER BY day DESC, created_at DESC;
+
+-- name: backup_making
+-- An object that is about to be put beside that of $1; the row and what its manifest is to be. The key is new.
+INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, recipients, manifest, state)
+SELECT space, kind, database, day, $2, $3::bigint, $4, $5::text[], (manifest - 'content') || jsonb_build_object('key', $2::text, 'size', $3::bigint, 'sha256', $4::text, 'recipients', to_jsonb($5::text[])),
+       'making'
+FROM tidegate.backup_object WHERE id = $1::uuid
+RETURNING id, manifest::text;
+
+-- name: backup_unmade
+DELETE FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'making';
+
+-- name: backup_rewrapped
+SELECT tidegate.backup_rewrapped($1::uuid, $2, $3::uuid, $4::text[]);

@@ -23,8 +23,12 @@ def make_database(path, rows=100, journal="WAL"):
 class Backups:
     """files: {name: rows}; every file lies in a folder that the workers may read."""
 
-    def __init__(self, files=None, postgresql=False, **options):
+    def __init__(self, files=None, postgresql=False, replica=False, **options):
         self.instance = Instance(backups__space=SPACE, **options)
+        if replica:
+            for name in ("replica", "replica/spool", "replica/blobs"):
+                self.instance._make_folder(name, 0o700, self.instance.service_user)
+            self.instance.options.update(replica__driver="local", replica__root=self.instance.path("replica"))
         self.instance._make_folder("sources", 0o777)
         self.instance.options["backups__sources"] = self.instance.path("sources.json")
         self.sources = []
@@ -73,6 +77,19 @@ class Backups:
 
     def blob(self, key):
         return self.instance.path("blobs", key)
+
+    def copy(self, key):
+        """Where the copy in the second store is, when that is a directory."""
+        return self.instance.path("replica", "blobs", key)
+
+    def job(self, kind, **arguments):
+        """Runs one job of that kind to its end."""
+        self.rows("SELECT tidegate.job_enqueue(%s, %s, '', %s, NULL)", kind, json.dumps(arguments), kind)
+        wait_until(lambda: not self.rows("SELECT 1 FROM tidegate.job WHERE kind = %s AND state <> 'failed'", kind), 60, f"{kind} to end")
+        assert not self.rows("SELECT last_error FROM tidegate.job WHERE kind = %s", kind)
+
+    def wait_copied(self, count):
+        return wait_until(lambda: self.rows("SELECT count(*) FROM tidegate.backup_object WHERE replicated_at IS NOT NULL AND state = 'stored'")[0][0] == count, 60, f"{count} copies")
 
     def spool(self):
         return sorted(os.listdir(self.instance.path("spool")))

@@ -39,3 +39,53 @@ def test_run_restore_and_retention(backups, tmp_path):
     backups.instance.replace_object(lost, None)
     backups.rows("SELECT tidegate.job_enqueue('backup.reconcile', '{}', '', 'backup.reconcile', NULL)")
     wait_until(lambda: backups.object("shop")[4] == "object_missing", 60, "the loss to be seen")
+
+
+def replica_options(store):
+    """The options of a first store as those of a second."""
+    return {name.replace("storage__", "replica__"): value for name, value in store.options().items()
+            if name.split("__")[1] in ("driver", "endpoint", "region", "access_key", "secret_key", "ca_file", "virtual_host")}
+
+
+@pytest.mark.parametrize("first", ["local", "s3"])
+def test_a_second_store(store, request, first):
+    """A directory or a bucket first, a bucket second: copies come back byte for byte, by a download, a reconcile and a restore without PostgreSQL."""
+    import secrets
+    bucket = f"second-{secrets.token_hex(8)}"
+    options = {**(store.options() if first == "s3" else {}), **replica_options(store), "replica__bucket": bucket}
+    backups = Backups({"shop": 2000, "users": 5}, **options)
+    request.node.instances = [backups.instance]
+    try:
+        wanted = "replica_unavailable"
+        backups.run()
+        wait_until(lambda: backups.rows("SELECT 1 FROM tidegate.backup_object WHERE replica_error = %s", wanted), 60, "a bucket that is not there to be told of")
+        assert backups.object("shop")[3], "the backup is good all the same"
+        assert backups.instance.run("store", "setup", "--replica", check=False).returncode in (0, 4, 65)
+        backups.rows("UPDATE tidegate.backup_object SET replica_retry_at = NULL RETURNING 1")
+        backups.job("backup.replicate")
+        backups.wait_copied(2)
+        listed = backups.instance.run("store", "list", "--replica").stdout
+        key = backups.object("shop")[0]
+        assert key in listed and key + ".json" in listed
+        good = backups.instance.object(key)
+        backups.instance.replace_object(key, None)
+        token = backups.instance.token("admin", "admin@ops", space="operations")
+        day = str(backups.rows("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0])
+        answer = backups.instance.api("GET", f"/backups/download/{day}/shop", token=token)
+        assert answer.status_code == 302 and bucket in answer.headers["Location"]
+        assert backups.instance.session.get(answer.headers["Location"]).content == good
+        place = backups.instance.path("fcgi", "restored.db")
+        backups.instance.run("restore", "shop", "--replica", "--to", place)
+        sqlite_dumps.same(backups.path("shop"), place)
+        backups.job("backup.reconcile")
+        assert backups.instance.object(key) == good and backups.object("shop")[3:] == (True, None)
+        if first == "s3":
+            backups.instance.run("restore", "shop", "--store", "--date", day, "--to", place + "2")
+            sqlite_dumps.same(backups.path("shop"), place + "2")
+        missing = backups.instance.run("restore", "shop", "--replica", "--date", "2020-01-01", "--to", place + "3", check=False)
+        assert missing.returncode == 65 and "There is no backup of shop of 2020-01-01" in missing.stderr
+        backups.instance.run("store", "delete", key, "--replica")
+        backups.job("backup.reconcile")
+        assert backups.rows("SELECT replica_error FROM tidegate.backup_object WHERE key = %s", key) == [("replica_missing",)]
+    finally:
+        backups.stop()

@@ -137,6 +137,44 @@ static void test_headers(void)
 	buf_release(&opened);
 }
 
+/* A new header in front of the payload that was there: who may open it changes, the payload does not. */
+static void test_rewrap(void)
+{
+	struct age_recipient recipient;
+	struct buf sealed, header, opened;
+	size_t length = 0;
+	int accepted = 0;
+	buf_init(&sealed, 1 << 20);
+	buf_init(&header, AGE_HEADER_MAX);
+	buf_init(&opened, 1 << 20);
+	memcpy(recipient.point, other.point, AGE_KEY);
+	is_i64(seal(plain, 140000, 65536, &sealed), OK, "a file for two keys");
+	size_t head = sealed.len < AGE_HEADER_MAX ? sealed.len : AGE_HEADER_MAX;
+	is_i64(age_rewrap(sealed.data, head, &other, &recipient, 1, &header, &length), ERR_DENIED, "whom it is not for cannot rewrap it");
+	is_i64(age_rewrap(sealed.data, 100, &own, &recipient, 1, &header, &length), ERR_INVALID, "nor is half a header one");
+	is_i64(age_rewrap(sealed.data, head, &own, &recipient, 0, &header, &length), ERR_INVALID, "nor is it rewrapped for nobody");
+	is_i64((int64_t)header.len, 0, "nothing was written");
+	is_i64(age_rewrap(sealed.data, head, &escrow, &recipient, 1, &header, &length), OK, "for another key");
+	struct buf whole;
+	buf_init(&whole, 1 << 20);
+	buf_append(&whole, header.data, header.len);
+	buf_append(&whole, sealed.data + length, sealed.len - length);
+	is_i64(open_with(&other, whole.data, whole.len, 7919, &opened), OK, "that key opens it");
+	ok(opened.len == 140000 && memcmp(opened.data, plain, 140000) == 0, "and finds what was there");
+	is_i64(open_with(&own, whole.data, whole.len, 7919, &opened), ERR_DENIED, "the former ones do not");
+	for (size_t at = 0; at < length; at++) {
+		sealed.data[at] ^= 1;
+		buf_clear(&header);
+		accepted += age_rewrap(sealed.data, head, &own, &recipient, 1, &header, &length) == OK;
+		sealed.data[at] ^= 1;
+	}
+	is_i64(accepted, 0, "a header that was changed is not rewrapped");
+	buf_release(&sealed);
+	buf_release(&header);
+	buf_release(&whole);
+	buf_release(&opened);
+}
+
 static void test_keys(void)
 {
 	static const char *const wrong[] = {
@@ -266,5 +304,6 @@ int main(void)
 	test_tampered();
 	test_program();
 	test_headers();
+	test_rewrap();
 	return tap_done();
 }

@@ -1,0 +1,15 @@
+-- Backups in two stores, and objects that take the place of others.
+
+-- replica: where the verified copy stands (store_replica_name), so that another second store begins anew. The rest is of the last attempt that failed.
+ALTER TABLE tidegate.backup_object
+	ADD COLUMN replica text,
+	ADD COLUMN replicated_at timestamptz, -- read back from there, and the bytes were those of sha256
+	ADD COLUMN replica_error text COLLATE "C",
+	ADD COLUMN replica_attempts int NOT NULL DEFAULT 0,
+	ADD COLUMN replica_retry_at timestamptz;
+
+-- making: an object that may be in the store and is nobody's yet. Its maker gives it a meaning in the transaction that ends the row; one that died leaves it to retention.
+ALTER TABLE tidegate.backup_object DROP CONSTRAINT backup_object_state_check;
+ALTER TABLE tidegate.backup_object ADD CONSTRAINT backup_object_state_check CHECK (state IN ('making', 'stored', 'deleting', 'deleted'));
+
+INSERT INTO tidegate.event_type VALUES ('backup.replica_failed');
