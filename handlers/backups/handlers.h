@@ -5,6 +5,7 @@
 #define TIDEGATE_HANDLERS_BACKUPS_HANDLERS_H
 
 #include "core/jobs/jobs.h"
+#include "core/net/outgoing.h"
 #include "fcgi/route.h"
 #include "handlers/backups/sources.h"
 
@@ -57,6 +58,8 @@ enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job 
 
 enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_clock_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_heartbeat_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
 
 /* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
@@ -67,6 +70,9 @@ const char *backup_names(struct arena *arena, const struct backup_sources *sourc
  */
 enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *config, bool dry_run, void (*tell)(const char *key, int64_t size), int64_t *ret_count,
                        int64_t *ret_bytes) MUST_USE;
+
+/* The name of an option of heartbeats whose URL may not be called (outgoing.h); NULL: all are fine. */
+const char *backup_heartbeat_refused(struct arena *arena, const struct config *config, const struct outgoing *outgoing);
 
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;
