@@ -15,7 +15,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { CLOCK_MAX_S = 5, DISK_FREE_PERCENT = 5, QUEUE_LATE_S = 300, SECRET_MIN = 32 };
+enum { DISK_FREE_PERCENT = 5, QUEUE_LATE_S = 300, SECRET_MIN = 32 };
 
 struct diagnosis {
 	struct command *command;
@@ -36,6 +36,16 @@ PRINTF_LIKE(2, 3) static void wrong(struct diagnosis *d, const char *format, ...
 	vprintf(format, args);
 	fputc('\n', stdout);
 	va_end(args);
+}
+
+/* Signatures, tokens, leases and schedules rely on clocks that agree. */
+static void look_at_clock(struct diagnosis *d, const char *whose, int64_t ahead_s)
+{
+	int64_t limit = d->command->config->backups_clock_limit_s;
+	if (ahead_s > limit || ahead_s < -limit)
+		wrong(d, "the clock of the %s is %lld s %s that of this machine", whose, (long long)(ahead_s < 0 ? -ahead_s : ahead_s), ahead_s < 0 ? "behind" : "ahead of");
+	else
+		fine(arena_printf(d->command->arena, "clocks of this machine and the %s agree", whose));
 }
 
 static void look_at_role(struct diagnosis *d, const char *role, const char *name)
@@ -76,12 +86,10 @@ static void look_at_database(struct diagnosis *d)
 		wrong(d, "%s", why ? why : pg.message);
 	else
 		fine("database schema is that of this program and its declarations");
+	int64_t before = clock_unix_us();
+	if (pg_query(&pg, d->command->arena, STMT_CLOCK_NOW, PG_NONE, &rows) == OK)
+		look_at_clock(d, "database", clock_ahead_s(pg_i64(&rows, 0, 0), 1, before, clock_unix_us()));
 	if (pg_query(&pg, d->command->arena, STMT_QUEUE_STATE, PG_NONE, &rows) == OK) {
-		int64_t skew = clock_unix() - pg_i64(&rows, 0, 0);
-		if (skew > CLOCK_MAX_S || skew < -CLOCK_MAX_S)
-			wrong(d, "the clock of this machine and that of the database differ by %lld s", (long long)skew);
-		else
-			fine("clocks of this machine and the database agree");
 		if (pg_i64(&rows, 0, 1) > QUEUE_LATE_S)
 			wrong(d, "a job has been waiting for %lld s: is a worker running?", (long long)pg_i64(&rows, 0, 1));
 		else
@@ -116,6 +124,7 @@ static void look_at_bucket(struct diagnosis *d)
 	struct s3 s3;
 	struct s3_page page;
 	const char *why = NULL;
+	int64_t ahead_s = 0;
 	if (s3_open(d->command->arena, d->command->config, &s3, &why)) {
 		wrong(d, "%s", why);
 		return;
@@ -125,6 +134,8 @@ static void look_at_bucket(struct diagnosis *d)
 		wrong(d, "the bucket %s cannot be listed: %s", d->command->config->storage_bucket, store_reason(d->command, &s3, err));
 	else
 		fine("the bucket can be listed; `tidegate store check` tries out the rest");
+	if (!err && store_clock(d->command->config, &ahead_s) == OK)
+		look_at_clock(d, "object store", ahead_s);
 }
 
 static void look_at_storage(struct diagnosis *d)

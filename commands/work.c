@@ -4,17 +4,21 @@
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
 #include "core/store/store.h"
+#include "handlers/backups/failures.h"
 #include "handlers/backups/handlers.h"
+#include "handlers/import/failures.h"
 #include "handlers/import/handlers.h"
+#include "handlers/sqlite/failures.h"
 #include "handlers/sqlite/handlers.h"
 #include "handlers/sync/handlers.h"
 #include "handlers/system/handlers.h"
+#include "handlers/webhooks/failures.h"
 #include "handlers/webhooks/handlers.h"
 
 #include <string.h>
 #include <unistd.h>
 
-enum { KINDS_MAX = 32, SCHEDULES_MAX = 16 };
+enum { KINDS_MAX = 64, SCHEDULES_MAX = 32 };
 
 static const struct {
 	const struct job_kind *kinds;
@@ -40,6 +44,24 @@ static bool fit(const struct config *config)
 	return spool != STORE_SPOOL_GONE && (spool != STORE_SPOOL_FULL || !store_is_remote(config));
 }
 
+/* Every capability has a table of its own; the type of an event says whose code it carries. */
+static const char *explain(const char *type, const char *code, unsigned language)
+{
+	static const struct {
+		const char *prefix;
+		const char *(*sentence)(const char *code, enum language language);
+	} tables[] = {
+	    {"import.", import_failure_sentence},
+	    {"sqlite.", sqlite_failure_sentence},
+	    {"backup.", backup_failure_sentence},
+	    {"webhook.", webhook_failure_sentence},
+	};
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (text_starts_with(type, tables[i].prefix))
+			return tables[i].sentence(code, language ? LANGUAGE_FR : LANGUAGE_EN);
+	return code;
+}
+
 int command_work(struct command *command)
 {
 	struct schema_catalog *catalog = arena_alloc(command->arena, sizeof(*catalog));
@@ -52,6 +74,9 @@ int command_work(struct command *command)
 	const char *why = NULL;
 	if (!catalog || !worker || !load_catalog(command, catalog) || !load_outgoing(command, &outgoing))
 		return EXIT_CONFIGURATION;
+	why = backup_heartbeat_refused(command->arena, command->config, &outgoing);
+	if (why)
+		return complain(EXIT_CONFIGURATION, "%s must be an https URL of a public address, or of one that webhooks.allow_networks and webhooks.allow_ports open.", why);
 	if (store_is_remote(command->config) && store_configured(command->config, &why))
 		return complain(EXIT_CONFIGURATION, "%s", why);
 	if (metrics_open(command->config->metrics_file))
@@ -66,6 +91,7 @@ int command_work(struct command *command)
 	struct pg_options options = database_options(command->config, "worker");
 	worker->config = command->config;
 	worker->catalog = catalog;
+	worker->explain = explain;
 	pg_init(&worker->pg, &options);
 	gethostname(host, sizeof(host) - 1);
 	snprintf(worker->name, sizeof(worker->name), "%.31s:%d", host, (int)getpid());

@@ -208,3 +208,10 @@ enum err clock_parse_iso8601(const char *text, int64_t *ret_unix_us)
 	*ret_unix_us = (clock_days(v[0], v[1], v[2]) * 86400 + v[3] * 3600 + v[4] * 60 + v[5] - zone) * 1000000 + fraction;
 	return OK;
 }
+
+int64_t clock_ahead_s(int64_t theirs, int64_t resolution, int64_t before, int64_t after)
+{
+	if (theirs > after)
+		return (theirs - after) / 1000000;
+	return theirs + resolution < before ? (theirs + resolution - before) / 1000000 : 0;
+}

@@ -26,6 +26,12 @@ enum err clock_parse_http_date(const char *text, int64_t *ret_unix_seconds) MUST
 /* 2026-11-21T08:47:38Z, with up to six digits of a fraction, and Z or an offset such as +01:00. ERR_INVALID for anything else. */
 enum err clock_parse_iso8601(const char *text, int64_t *ret_unix_us) MUST_USE;
 
+/*
+ * How many whole seconds another clock is ahead of ours (negative: behind), when between two moments of ours it said `theirs`, cut off to a multiple of
+ * `resolution`: at least so many; 0 when it may as well be right. All in microseconds.
+ */
+int64_t clock_ahead_s(int64_t theirs, int64_t resolution, int64_t before, int64_t after);
+
 /* Days since 1970-01-01 of a proleptic Gregorian date / is there such a date (year 1..9999). */
 int64_t clock_days(int64_t year, int64_t month, int64_t day);
 int clock_date_exists(int64_t year, int64_t month, int64_t day);

@@ -12,27 +12,33 @@
 #include <ini.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-enum kind { KIND_TEXT, KIND_SECRET, KIND_INT, KIND_BOOL };
+enum kind { KIND_TEXT, KIND_SECRET, KIND_INT, KIND_BOOL, KIND_TIME, KIND_CHOICE };
 
 struct option {
 	const char *section, *name, *doc, *text;
 	enum kind kind;
 	size_t offset;
 	int64_t value, min, max;
+	const char *words; /* of a choice, divided by blanks */
 };
 
 static const struct option options[] = {
-#define TEXT(member, section, name, value, doc) {section, name, doc, value, KIND_TEXT, offsetof(struct config, member), 0, 0, 0},
-#define SECRET(member, section, name, value, doc) {section, name, doc, value, KIND_SECRET, offsetof(struct config, member), 0, 0, 0},
-#define INT(member, section, name, value, min, max, doc) {section, name, doc, 0, KIND_INT, offsetof(struct config, member), value, min, max},
-#define BOOL(member, section, name, value, doc) {section, name, doc, 0, KIND_BOOL, offsetof(struct config, member), value, 0, 1},
+#define TEXT(member, section, name, value, doc) {section, name, doc, value, KIND_TEXT, offsetof(struct config, member), 0, 0, 0, NULL},
+#define SECRET(member, section, name, value, doc) {section, name, doc, value, KIND_SECRET, offsetof(struct config, member), 0, 0, 0, NULL},
+#define INT(member, section, name, value, min, max, doc) {section, name, doc, 0, KIND_INT, offsetof(struct config, member), value, min, max, NULL},
+#define BOOL(member, section, name, value, doc) {section, name, doc, 0, KIND_BOOL, offsetof(struct config, member), value, 0, 1, NULL},
+#define TIME(member, section, name, value, doc) {section, name, doc, value, KIND_TIME, offsetof(struct config, member), 0, 0, 0, NULL},
+#define CHOICE(member, section, name, value, words, doc) {section, name, doc, value, KIND_CHOICE, offsetof(struct config, member), 0, 0, 0, words},
 #include "core/base/config.def"
 #undef TEXT
 #undef SECRET
 #undef INT
 #undef BOOL
+#undef TIME
+#undef CHOICE
 };
 
 enum { OPTIONS = sizeof(options) / sizeof(options[0]), SECRET_MAX = 64 << 10 };
@@ -49,15 +55,42 @@ static void *member(const struct config *config, const struct option *option)
 	return (char *)(uintptr_t)config + option->offset;
 }
 
+/* HH:MM of a day. */
+static bool is_time(const char *text)
+{
+	int64_t hour = 0, minute = 0;
+	return strlen(text) == 5 && text[2] == ':' && !parse_i64_n(text, 2, 0, 23, &hour) && !parse_i64_n(text + 3, 2, 0, 59, &minute);
+}
+
+static bool is_word_of(const char *words, const char *text)
+{
+	size_t n = strlen(text);
+	for (const char *found = n ? strstr(words, text) : NULL; found; found = strstr(found + 1, text))
+		if ((found == words || found[-1] == ' ') && (found[n] == ' ' || !found[n]))
+			return true;
+	return false;
+}
+
 static enum err set(struct loading *loading, const struct option *option, const char *value, const char *source)
 {
 	void *to = member(loading->config, option);
 	int64_t number;
 	switch (option->kind) {
+	case KIND_TIME:
+		if (!is_time(value)) {
+			loading->why = arena_printf(loading->arena, "%s: %s.%s must be a time of day such as 03:00, not \"%s\".", source, option->section, option->name, value);
+			return ERR_INVALID;
+		}
+		break;
+	case KIND_CHOICE:
+		if (!is_word_of(option->words, value)) {
+			loading->why = arena_printf(loading->arena, "%s: %s.%s must be one of: %s; not \"%s\".", source, option->section, option->name, option->words, value);
+			return ERR_INVALID;
+		}
+		break;
 	case KIND_TEXT:
 	case KIND_SECRET:
-		*(const char **)to = arena_strdup(loading->arena, value);
-		return *(const char **)to ? OK : ERR_TOO_LARGE;
+		break;
 	case KIND_INT:
 		if (parse_i64(value, option->min, option->max, &number)) {
 			loading->why = arena_printf(loading->arena, "%s: %s.%s must be a whole number from %lld to %lld, not \"%s\".", source, option->section,
@@ -74,7 +107,8 @@ static enum err set(struct loading *loading, const struct option *option, const 
 		*(bool *)to = text_equal(value, "true");
 		return OK;
 	}
-	return ERR_BUG;
+	*(const char **)to = arena_strdup(loading->arena, value);
+	return *(const char **)to ? OK : ERR_TOO_LARGE;
 }
 
 static int on_ini_line(void *user, const char *section, const char *name, const char *value)
@@ -187,7 +221,7 @@ static void describe(const struct option *option, struct buf *out)
 		buf_printf(out, "| `%s` | %s | true or false | %s |\n", option->name, option->value ? "true" : "false", option->doc);
 	else
 		buf_printf(out, "| `%s` | %s%s%s | %s | %s |\n", option->name, text ? "`" : "", text ? text : "(empty)", text ? "`" : "",
-		           option->kind == KIND_SECRET ? "secret" : "text", option->doc);
+		           option->kind == KIND_CHOICE ? option->words : option->kind == KIND_TIME ? "time of day" : option->kind == KIND_SECRET ? "secret" : "text", option->doc);
 }
 
 enum err config_docs(struct buf *out)

@@ -18,11 +18,15 @@ struct config {
 #define SECRET(member, section, name, value, doc) const char *member;
 #define INT(member, section, name, value, min, max, doc) int64_t member;
 #define BOOL(member, section, name, value, doc) bool member;
+#define TIME(member, section, name, value, doc) const char *member;
+#define CHOICE(member, section, name, value, words, doc) const char *member;
 #include "core/base/config.def"
 #undef TEXT
 #undef SECRET
 #undef INT
 #undef BOOL
+#undef TIME
+#undef CHOICE
 };
 
 /*

@@ -24,6 +24,8 @@ struct worker {
 	const struct schema_catalog *catalog;
 	struct pg pg;
 	char name[64]; /* host:pid */
+	/* The sentence of a code in an event of that type (language: 0 English, 1 French), for whoever tells people of it. Handed down by `tidegate work`. */
+	const char *(*explain)(const char *type, const char *code, unsigned language);
 };
 
 struct job {

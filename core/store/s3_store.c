@@ -65,6 +65,24 @@ static enum err s3_store_look(const struct config *config, const char *key, int6
 	return close_session(&session, "head", err);
 }
 
+/* Any answer has the date, also that there is no such object. */
+static enum err s3_store_clock(const struct config *config, int64_t *ret_ahead_s)
+{
+	struct session session;
+	struct s3_object object = {0};
+	enum err err = open_session(&session, config);
+	int64_t before = clock_unix_us();
+	if (!err)
+		err = s3_head(&session.s3, &session.arena, "tidegate-check/clock", &object);
+	int64_t after = clock_unix_us(), date = session.s3.date;
+	err = close_session(&session, "head", err);
+	if (err && err != ERR_NOT_FOUND)
+		return err;
+	if (date)
+		*ret_ahead_s = clock_ahead_s(date * 1000000, 1000000, before, after);
+	return date ? OK : ERR_NOT_FOUND;
+}
+
 static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
 {
 	struct session session;
@@ -213,5 +231,6 @@ const struct store_driver store_s3 = {
     .parts_complete = s3_store_parts_complete,
     .parts_abort = s3_store_parts_abort,
     .sweep_parts = s3_store_sweep_parts,
+    .clock = s3_store_clock,
     .put_once = true,
 };

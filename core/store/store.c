@@ -147,6 +147,11 @@ enum err store_look(const struct config *config, const char *key, int64_t *ret_s
 	return store_key_valid(key) ? driver(config)->look(config, key, ret_size) : ERR_INVALID;
 }
 
+enum err store_clock(const struct config *config, int64_t *ret_ahead_s)
+{
+	return driver(config)->clock ? driver(config)->clock(config, ret_ahead_s) : ERR_NOT_FOUND;
+}
+
 enum err store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
 {
 	return store_key_valid(key) ? driver(config)->open(config, key, deadline_s, ret_fd) : ERR_INVALID;

@@ -85,6 +85,9 @@ enum err store_open_known(const struct config *config, const char *key, const ch
 enum store_spool { STORE_SPOOL_OK, STORE_SPOOL_NEARLY_FULL, STORE_SPOOL_FULL, STORE_SPOOL_GONE };
 enum store_spool store_spool(const struct config *config) MUST_USE;
 
+/* How many seconds the clock of the store is ahead of ours, by the Date of an answer of it. ERR_NOT_FOUND: it has none of its own (driver local), or does not say. */
+enum err store_clock(const struct config *config, int64_t *ret_ahead_s) MUST_USE;
+
 /* Links a synced file of ROOT/spool into place under key, or sends it; what stands there is replaced. spool_path stays
    (nginx removes its own temporary files; whoever called store_create removes theirs). */
 enum err store_place(const struct config *config, const char *spool_path, const char *key) MUST_USE;

@@ -5,6 +5,7 @@
 #define TIDEGATE_HANDLERS_BACKUPS_HANDLERS_H
 
 #include "core/jobs/jobs.h"
+#include "core/net/outgoing.h"
 #include "fcgi/route.h"
 #include "handlers/backups/source.h"
 #include "handlers/backups/sources.h"
@@ -58,6 +59,8 @@ enum err backup_tick_run(struct worker *worker, struct arena *arena, struct job 
 
 enum err backup_weekly_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_retention_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_clock_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_heartbeat_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_replicate_run(struct worker *worker, struct arena *arena, struct job *job);
 
@@ -87,6 +90,9 @@ struct backup_rewrap_told {
  */
 enum err backup_rewrap(struct pg *pg, struct arena *arena, const struct config *config, const struct age_identity *identity, const char *databases, bool dry_run,
                        void (*tell)(const struct backup_rewrap_told *told), int64_t *ret_total, int64_t *ret_failed) MUST_USE;
+
+/* The name of an option of heartbeats whose URL may not be called (outgoing.h); NULL: all are fine. */
+const char *backup_heartbeat_refused(struct arena *arena, const struct config *config, const struct outgoing *outgoing);
 
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;

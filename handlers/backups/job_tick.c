@@ -6,8 +6,6 @@
 #include "core/base/text.h"
 #include "handlers/backups/handlers.h"
 
-#include <string.h>
-
 static enum err begin_daily(struct worker *worker, struct arena *arena)
 {
 	const char *run = NULL, *why = NULL;
@@ -20,12 +18,6 @@ static enum err act(struct worker *worker, struct arena *arena, const char *kind
 	if (!kind)
 		return begin_daily(worker, arena);
 	return pg_query(&worker->pg, arena, STMT_BACKUP_ENQUEUE, PG_VALUES(kind, worker->config->backups_space), NULL);
-}
-
-static bool is_time(const char *text)
-{
-	int64_t hour = 0, minute = 0;
-	return strlen(text) == 5 && text[2] == ':' && !parse_i64_n(text, 2, 0, 23, &hour) && !parse_i64_n(text + 3, 2, 0, 59, &minute);
 }
 
 static enum err take_slots(struct worker *worker, struct arena *arena)
@@ -42,10 +34,6 @@ static enum err take_slots(struct worker *worker, struct arena *arena)
 	enum err err = OK;
 	for (size_t i = 0; !err && i < sizeof(schedules) / sizeof(schedules[0]); i++) {
 		struct pg_rows rows;
-		if (!is_time(schedules[i].at)) {
-			log_write(LOG_LEVEL_ERROR, "backup_schedule_wrong", LOG_TEXT("name", schedules[i].name), LOG_TEXT("at", schedules[i].at));
-			continue;
-		}
 		err = pg_query(&worker->pg, arena, STMT_BACKUP_DUE, PG_VALUES(schedules[i].name, schedules[i].at, schedules[i].weekday), &rows);
 		if (!err && pg_bool(&rows, 0, 0))
 			err = act(worker, arena, schedules[i].kind);

@@ -1,7 +1,7 @@
 /* The addresses of backups, and their jobs. Registered by commands/serve.c and commands/work.c. */
 #include "handlers/backups/handlers.h"
 
-enum { TICK_EVERY_S = 60 };
+enum { TICK_EVERY_S = 60, CLOCK_EVERY_S = 3600 };
 
 static const struct route routes[] = {
     {METHOD_GET, "/backups", GUARD_OPEN, 0, backup_info},
@@ -30,10 +30,13 @@ const struct job_kind backup_job_kinds[] = {
     {"backup.retention", backup_retention_run, NULL},
     {"backup.reconcile", backup_reconcile_run, NULL},
     {"backup.replicate", backup_replicate_run, NULL},
+    {"backup.clock", backup_clock_run, NULL},
+    {"backup.heartbeat", backup_heartbeat_run, NULL},
 };
 const size_t backup_job_kind_count = sizeof(backup_job_kinds) / sizeof(backup_job_kinds[0]);
 
 const struct job_schedule backup_schedules[] = {
     {"backup.tick", "backup.tick", TICK_EVERY_S},
+    {"backup.clock", "backup.clock", CLOCK_EVERY_S},
 };
 const size_t backup_schedule_count = sizeof(backup_schedules) / sizeof(backup_schedules[0]);

@@ -120,10 +120,11 @@ static const char *slow_ids(struct courier *courier)
 }
 
 /* Columns of the statement webhook_due. */
-enum { DUE_ID, DUE_ENDPOINT, DUE_EVENT, DUE_TYPE, DUE_BODY, DUE_ATTEMPTS, DUE_URL, DUE_HEADERS, DUE_SECRET, DUE_PREVIOUS };
+enum { DUE_ID, DUE_ENDPOINT, DUE_EVENT, DUE_TYPE, DUE_BODY, DUE_ATTEMPTS, DUE_URL, DUE_HEADERS, DUE_SECRET, DUE_PREVIOUS, DUE_FORMAT, DUE_LANGUAGE };
 
 static enum err start(struct courier *courier, struct parcel *parcel, const struct pg_rows *rows, int row)
 {
+	const char *language = pg_text(rows, row, DUE_LANGUAGE);
 	const struct webhook_message message = {
 	    .id = pg_text(rows, row, DUE_EVENT),
 	    .body = pg_text(rows, row, DUE_BODY),
@@ -131,6 +132,9 @@ static enum err start(struct courier *courier, struct parcel *parcel, const stru
 	    .headers = pg_text(rows, row, DUE_HEADERS),
 	    .secret = pg_text(rows, row, DUE_SECRET),
 	    .previous_secret = pg_text(rows, row, DUE_PREVIOUS),
+	    .format = webhook_format_of(pg_text(rows, row, DUE_FORMAT)),
+	    .language = text_equal(language ? language : courier->worker->config->webhooks_language, "fr") ? LANGUAGE_FR : LANGUAGE_EN,
+	    .explain = courier->worker->explain,
 	};
 	struct arena *arena = &parcel->arena;
 	arena_reset(arena);

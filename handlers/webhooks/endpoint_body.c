@@ -133,8 +133,29 @@ static bool read_headers(struct request *request, struct response *response, str
 	return good && ret->headers && ret->header_names;
 }
 
+/* One of these words, or with `none` also null, which takes it away. */
+static bool read_word(struct response *response, const json_t *body, const char *name, const char *const *words, bool none, const char **ret)
+{
+	const json_t *value = json_object_get(body, name);
+	const char *text = json_string_value(value);
+	if (!value)
+		return true;
+	if (none && json_is_null(value)) {
+		*ret = "";
+		return true;
+	}
+	for (const char *const *word = words; text && *word; word++)
+		if (text_equal(text, *word)) {
+			*ret = *word;
+			return true;
+		}
+	refuse_field(response, PROBLEM_INVALID_FIELD, name, none ? "en, fr or null" : "standard, discord or slack");
+	return false;
+}
+
 bool endpoint_body_read(struct request *request, struct response *response, bool needed, struct endpoint_body *ret)
 {
+	static const char *const formats[] = {"standard", "discord", "slack", NULL}, *const languages[] = {"en", "fr", NULL};
 	const json_t *body = request->json, *enabled = json_object_get(body, "enabled");
 	*ret = (struct endpoint_body){.enabled = true};
 	if ((needed || json_object_get(body, "url")) && !read_url(request, response, ret))
@@ -149,6 +170,8 @@ bool endpoint_body_read(struct request *request, struct response *response, bool
 		if (!ret->description)
 			ret->description = "";
 	}
+	if (!read_word(response, body, "format", formats, false, &ret->format) || !read_word(response, body, "language", languages, true, &ret->language))
+		return false;
 	if (enabled && !json_is_boolean(enabled)) {
 		refuse_field(response, PROBLEM_INVALID_FIELD, "enabled", "true or false");
 		return false;

@@ -13,6 +13,8 @@ struct endpoint_body {
 	const char *events;       /* literal of a text[]; NULL: not given */
 	const char *headers;      /* JSON object of names and values; NULL: not given */
 	const char *header_names; /* JSON array, given with headers */
+	const char *format;       /* standard, discord or slack; NULL: not given */
+	const char *language;     /* en or fr; NULL: not given; "" takes it away */
 	bool has_enabled, enabled;
 };
 

@@ -70,7 +70,7 @@ enum err webhook_create(struct request *request, struct response *response)
 		err = pg_query(pg, request->arena, STMT_WEBHOOK_CREATE,
 		               PG_VALUES(id, body.url, body.description && *body.description ? body.description : NULL, body.events, body.headers ? body.headers : "{}",
 		                         body.header_names ? body.header_names : "[]", secret, request->scope.sub,
-		                         pg_number(request->arena, request->gate->config->webhooks_endpoints_max)),
+		                         pg_number(request->arena, request->gate->config->webhooks_endpoints_max), body.format, body.language),
 		               &rows);
 	if (err)
 		return err;
@@ -89,7 +89,7 @@ static enum err change(struct request *request, const char *id, bool was_enabled
 {
 	struct pg *pg = &request->gate->pg;
 	bool enabled = body->has_enabled ? body->enabled : was_enabled;
-	enum err err = pg_query(pg, request->arena, STMT_WEBHOOK_CHANGE, PG_VALUES(id, body->url, body->description, body->events), NULL);
+	enum err err = pg_query(pg, request->arena, STMT_WEBHOOK_CHANGE, PG_VALUES(id, body->url, body->description, body->events, body->format, body->language), NULL);
 	if (!err && body->headers)
 		err = pg_query(pg, request->arena, STMT_WEBHOOK_CHANGE_HEADERS, PG_VALUES(id, body->headers, body->header_names), NULL);
 	if (!err && enabled && (!was_enabled || body->url)) {

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { SIGNATURES_MAX = 256, HEADERS_MAX = 32 };
+enum { SIGNATURES_MAX = 256, HEADERS_MAX = 32, CHAT_MAX = 64 << 10 };
 
 static enum err sign(const char *secret, const struct webhook_message *message, int64_t now, struct buf *out)
 {
@@ -56,19 +56,41 @@ static enum err custom_headers(struct arena *arena, const char *json, const char
 	return OK;
 }
 
+/* The headers that say which event it is, and who says so. */
+static enum err standard_headers(struct arena *arena, const struct webhook_message *message, int64_t now, const char **list, size_t *count)
+{
+	list[*count] = arena_printf(arena, "webhook-id: %s", message->id);
+	list[*count + 1] = arena_printf(arena, "webhook-timestamp: %lld", (long long)now);
+	if (!list[*count] || !list[*count + 1])
+		return ERR_TOO_LARGE;
+	*count += 2;
+	return signatures(arena, message, now, &list[(*count)++]);
+}
+
+static enum err chat_message(struct arena *arena, const struct webhook_message *message, const char **ret)
+{
+	const struct chat_event event = {message->id, message->body, message->language, message->explain};
+	struct buf out;
+	buf_init(&out, CHAT_MAX);
+	enum err err = chat_body(arena, message->format, &event, &out);
+	const char *body = err ? NULL : arena_strdup(arena, buf_text(&out));
+	buf_release(&out);
+	if (body)
+		*ret = body;
+	return err || body ? err : ERR_TOO_LARGE;
+}
+
 enum err webhook_request(struct arena *arena, const struct webhook_message *message, const struct outgoing *outgoing, int64_t timeout_s, int64_t now,
                          struct http_request *ret)
 {
 	const char **list = arena_array(arena, HEADERS_MAX, sizeof(*list));
 	const char *body = arena_strdup(arena, message->body), *url = arena_strdup(arena, message->url);
-	size_t count = 5;
+	size_t count = 2;
 	if (!list || !body || !url)
 		return ERR_TOO_LARGE;
 	list[0] = "Content-Type: application/json";
 	list[1] = "User-Agent: Tidegate/" TIDEGATE_VERSION;
-	list[2] = arena_printf(arena, "webhook-id: %s", message->id);
-	list[3] = arena_printf(arena, "webhook-timestamp: %lld", (long long)now);
-	enum err err = list[2] && list[3] ? signatures(arena, message, now, &list[4]) : ERR_TOO_LARGE;
+	enum err err = message->format == WEBHOOK_STANDARD ? standard_headers(arena, message, now, list, &count) : chat_message(arena, message, &body);
 	if (!err)
 		err = custom_headers(arena, message->headers, list, &count);
 	if (err)

@@ -4,6 +4,7 @@
 
 #include "core/net/http.h"
 #include "core/net/outgoing.h"
+#include "handlers/webhooks/chat.h"
 
 enum { WEBHOOK_RESPONSE_MAX = 2048 }; /* bytes of an answer that are kept */
 
@@ -12,11 +13,14 @@ struct webhook_message {
 	const char *headers;         /* JSON object: names and values of the endpoint's own */
 	const char *secret;
 	const char *previous_secret; /* NULL: there is none any more */
+	enum webhook_format format;
+	enum language language;      /* this and the next: of a message for a chat */
+	const char *(*explain)(const char *type, const char *code, unsigned language);
 };
 
 /*
- * Fills the request: signed at that time (Unix seconds), guarded, in the arena, which should be a wiping one. Our headers
- * win over those of the endpoint. ERR_INVALID when a secret or the headers cannot be read, ERR_TOO_LARGE.
+ * Fills the request: guarded, in the arena, which should be a wiping one. In the standard format it is signed at that time (Unix seconds); for a chat it
+ * is a message, and nothing signs it. Our headers win over those of the endpoint. ERR_INVALID when a secret, the headers or the event cannot be read, ERR_TOO_LARGE.
  */
 enum err webhook_request(struct arena *arena, const struct webhook_message *message, const struct outgoing *outgoing, int64_t timeout_s, int64_t now,
                          struct http_request *ret) MUST_USE;

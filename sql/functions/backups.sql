@@ -18,6 +18,7 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO tidegate.backup_run (space, trigger, reason) VALUES (p_space, p_trigger, p_reason) RETURNING id INTO new_run;
+	PERFORM tidegate.backup_beat(new_run, 'start');
 	FOR i IN 1 .. cardinality(p_databases) LOOP
 		INSERT INTO tidegate.backup_result (run_id, space, database, place) VALUES (new_run, p_space, p_databases[i], i) RETURNING id INTO new_result;
 		PERFORM tidegate.job_enqueue('backup.database', jsonb_build_object('id', new_result), p_space, new_result::text, 'backup:' || (i % p_slots)::text);
@@ -39,13 +40,62 @@ BEGIN
 	          r.deadline_at < now();
 END $$;
 
+-- The job that tells the heartbeat service of a run of the schedule: start, success or fail. Of other runs nothing is told: what they say of the night would be wrong.
+CREATE OR REPLACE FUNCTION tidegate.backup_beat(p_run uuid, p_what text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	PERFORM tidegate.job_enqueue('backup.heartbeat', jsonb_build_object('run', p_run, 'what', p_what), r.space, p_run || ':' || p_what, 'backup.heartbeat')
+	FROM tidegate.backup_run r WHERE r.id = p_run AND r.trigger = 'scheduled';
+END $$;
+
+-- What there is to say of a run to the heartbeat service; no row: it is overtaken (the run ended before its start was told; a younger one of the schedule has ended).
+CREATE OR REPLACE FUNCTION tidegate.backup_beat_due(p_run uuid, p_what text)
+RETURNS TABLE (said text) LANGUAGE sql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	SELECT CASE p_what WHEN 'start' THEN 'started' ELSE format('%s: %s of %s databases', r.state,
+	           (SELECT count(*) FILTER (WHERE b.state = 'succeeded') FROM tidegate.backup_result b WHERE b.run_id = r.id),
+	           (SELECT count(*) FROM tidegate.backup_result b WHERE b.run_id = r.id)) END
+	FROM tidegate.backup_run r
+	WHERE r.id = p_run AND (p_what <> 'start' OR r.state = 'running')
+	  AND NOT EXISTS (SELECT FROM tidegate.backup_run n WHERE n.space = r.space AND n.trigger = 'scheduled' AND n.state <> 'running' AND n.started_at > r.started_at);
+$$;
+
+-- How often a database has failed since it last succeeded, before p_before. What a person cancelled says nothing of it. Relies on backup_result_database_idx.
+CREATE OR REPLACE FUNCTION tidegate.backup_failures_in_a_row(p_space text, p_database text, p_before timestamptz)
+RETURNS bigint LANGUAGE sql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	SELECT count(*) FROM tidegate.backup_result f
+	WHERE f.space = p_space AND f.database = p_database AND f.state = 'failed' AND f.error <> 'cancelled' AND f.started_at < p_before
+	  AND f.started_at > coalesce((SELECT max(s.started_at) FROM tidegate.backup_result s
+	                               WHERE s.space = p_space AND s.database = p_database AND s.state = 'succeeded' AND s.started_at < p_before), '-infinity');
+$$;
+
+-- What is said of a run that has ended. Of its failures at most twenty are named, each with how often the database has failed in a row; every third time that is said
+-- again by itself (escalation).
+CREATE OR REPLACE FUNCTION tidegate.backup_said(p_run uuid)
+RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	WITH r AS (
+		SELECT b.*, CASE WHEN b.state = 'failed' THEN tidegate.backup_failures_in_a_row(b.space, b.database, 'infinity') END AS in_a_row
+		FROM tidegate.backup_result b WHERE b.run_id = p_run
+	), told AS (
+		SELECT coalesce(jsonb_agg(jsonb_build_object('database', database, 'error', error, 'inARow', in_a_row) ORDER BY place), '[]') AS failures
+		FROM (SELECT * FROM r WHERE state = 'failed' ORDER BY place LIMIT 20) f
+	), escalated AS (
+		SELECT jsonb_agg(jsonb_build_object('database', database, 'inARow', in_a_row) ORDER BY place) AS list
+		FROM (SELECT * FROM r WHERE state = 'failed' AND error <> 'cancelled' AND in_a_row > 0 AND in_a_row % 3 = 0 ORDER BY place LIMIT 20) f
+	)
+	SELECT jsonb_build_object('id', p_run, 'state', n.state, 'trigger', n.trigger, 'total', (SELECT count(*) FROM r),
+	           'successful', (SELECT count(*) FROM r WHERE state = 'succeeded'), 'failed', (SELECT count(*) FROM r WHERE state = 'failed'),
+	           'bytes', (SELECT coalesce(sum(o.size), 0) FROM tidegate.backup_object o WHERE o.run_id = p_run), 'seconds', round(extract(epoch FROM n.ended_at - n.started_at)),
+	           'failures', told.failures)
+	       || CASE WHEN escalated.list IS NULL THEN '{}' ELSE jsonb_build_object('escalation', escalated.list) END
+	FROM tidegate.backup_run n, told, escalated WHERE n.id = p_run;
+$$;
+
 -- One database has ended: p_error null for success. The last one ends its run, and tells.
 CREATE OR REPLACE FUNCTION tidegate.backup_end(p_result uuid, p_error text, p_detail text, p_warning text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	run uuid;
 	new_state text;
-	said jsonb;
 	owner text;
 BEGIN
 	UPDATE tidegate.backup_result
@@ -60,16 +110,15 @@ BEGIN
 	IF EXISTS (SELECT FROM tidegate.backup_result WHERE run_id = run AND state IN ('queued', 'running')) THEN
 		RETURN;
 	END IF;
-	SELECT CASE WHEN count(*) FILTER (WHERE state = 'failed') = 0 THEN 'completed' WHEN count(*) FILTER (WHERE state = 'succeeded') = 0 THEN 'failed' ELSE 'partial' END,
-	       jsonb_build_object('id', run, 'successful', count(*) FILTER (WHERE state = 'succeeded'), 'failed', count(*) FILTER (WHERE state = 'failed'),
-	                          'failures', coalesce((jsonb_agg(jsonb_build_object('database', database, 'error', error) ORDER BY place) FILTER (WHERE state = 'failed')), '[]'))
-	INTO new_state, said FROM tidegate.backup_result WHERE run_id = run;
+	SELECT CASE WHEN count(*) FILTER (WHERE state = 'failed') = 0 THEN 'completed' WHEN count(*) FILTER (WHERE state = 'succeeded') = 0 THEN 'failed' ELSE 'partial' END
+	INTO new_state FROM tidegate.backup_result WHERE run_id = run;
 	UPDATE tidegate.backup_run SET state = new_state, ended_at = now() WHERE id = run RETURNING space INTO owner;
-	said := said || jsonb_build_object('state', new_state);
-	IF jsonb_array_length(said -> 'failures') > 20 THEN
-		said := jsonb_set(said, '{failures}', jsonb_path_query_array(said, '$.failures[0 to 19]'));
-	END IF;
-	PERFORM tidegate.event_emit(owner, CASE new_state WHEN 'completed' THEN 'backup.completed' ELSE 'backup.failed' END, said);
+	PERFORM tidegate.event_emit(owner, CASE new_state WHEN 'completed' THEN 'backup.completed' ELSE 'backup.failed' END, tidegate.backup_said(run));
+	-- Who was told that a database fails again and again hears when it is over.
+	PERFORM tidegate.event_emit(owner, 'backup.recovered', jsonb_build_object('id', run, 'database', r.database, 'after', 'failures', 'failures', f.count))
+	FROM tidegate.backup_result r, tidegate.backup_failures_in_a_row(r.space, r.database, r.started_at) AS f (count)
+	WHERE r.run_id = run AND r.state = 'succeeded' AND f.count >= 3;
+	PERFORM tidegate.backup_beat(run, CASE new_state WHEN 'completed' THEN 'success' ELSE 'fail' END);
 END $$;
 
 -- What was left by jobs that are no more (cancelled, dismissed): their databases have failed.
@@ -134,10 +183,16 @@ CREATE OR REPLACE FUNCTION tidegate.backup_absent(p_space text, p_databases text
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	late record;
+	good text;
 	count bigint := 0;
 BEGIN
-	DELETE FROM tidegate.backup_alert a WHERE a.space = p_space AND a.kind = 'stale'
-	  AND EXISTS (SELECT FROM tidegate.backup_object o WHERE o.space = p_space AND o.database = a.database AND o.state = 'stored' AND o.verified_at > now() - make_interval(hours => p_hours));
+	FOR good IN
+		DELETE FROM tidegate.backup_alert a WHERE a.space = p_space AND a.kind = 'stale'
+		  AND EXISTS (SELECT FROM tidegate.backup_object o WHERE o.space = p_space AND o.database = a.database AND o.state = 'stored' AND o.verified_at > now() - make_interval(hours => p_hours))
+		RETURNING a.database
+	LOOP
+		PERFORM tidegate.event_emit(p_space, 'backup.recovered', jsonb_build_object('database', good, 'after', 'stale'));
+	END LOOP;
 	FOR late IN
 		SELECT d.name, max(o.verified_at) AS last FROM unnest(p_databases) AS d (name)
 		LEFT JOIN tidegate.backup_object o ON o.space = p_space AND o.database = d.name AND o.state = 'stored' AND o.verified_at IS NOT NULL
@@ -171,6 +226,26 @@ BEGIN
 	RETURN true;
 END $$;
 
+-- A clock (database, storage) as a host sees it: p_seconds ahead of its own. Beyond the limit it is told, once until both agree again. True: something was told.
+CREATE OR REPLACE FUNCTION tidegate.backup_clock(p_space text, p_clock text, p_host text, p_seconds bigint, p_limit bigint)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+BEGIN
+	IF abs(p_seconds) > p_limit THEN
+		INSERT INTO tidegate.backup_alert (space, database, kind) VALUES (p_space, p_clock || '@' || p_host, 'clock_skew') ON CONFLICT DO NOTHING;
+	ELSE
+		DELETE FROM tidegate.backup_alert WHERE space = p_space AND database = p_clock || '@' || p_host AND kind = 'clock_skew';
+	END IF;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM CASE WHEN abs(p_seconds) > p_limit
+		THEN tidegate.event_emit(p_space, 'backup.clock_skew', jsonb_build_object('clock', p_clock, 'host', p_host, 'seconds', p_seconds, 'limit', p_limit))
+		ELSE tidegate.event_emit(p_space, 'backup.recovered', jsonb_build_object('after', 'clock_skew', 'clock', p_clock, 'host', p_host, 'seconds', p_seconds)) END;
+	RETURN true;
+END $$;
+
+REVOKE ALL ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_slot, tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_slot TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh TO tidegate_worker;

@@ -89,7 +89,7 @@ SELECT id, key, size, database, sha256, replicated_at IS NOT NULL FROM tidegate.
 -- name: backup_lost
 -- The object is gone, or is not the one that was stored: nobody may take it for good any more.
 UPDATE tidegate.backup_object SET verified_at = NULL, verify_error = $2 WHERE id = $1::uuid AND state = 'stored' AND verify_error IS DISTINCT FROM $2
-RETURNING tidegate.event_emit(space, 'backup.failed', jsonb_build_object('id', run_id, 'state', 'failed', 'failures', jsonb_build_array(jsonb_build_object('database', database, 'error', $2))));
+RETURNING tidegate.event_emit(space, 'backup.failed', jsonb_build_object('id', run_id, 'state', 'failed', 'objectKey', key, 'failures', jsonb_build_array(jsonb_build_object('database', database, 'error', $2))));
 
 -- name: backup_week
 -- ISO year and week of today (UTC); its archive's key, if there is one that is good.
@@ -236,3 +236,13 @@ DELETE FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'making';
 
 -- name: backup_rewrapped
 SELECT tidegate.backup_rewrapped($1::uuid, $2, $3::uuid, $4::text[]);
+
+-- name: backup_beat_due
+SELECT said FROM tidegate.backup_beat_due($1::uuid, $2);
+
+-- name: backup_clock
+SELECT tidegate.backup_clock($1, $2, $3, $4::bigint, $5::bigint);
+
+-- name: clock_now
+-- The clock of the database, microseconds since 1970.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;

@@ -13,14 +13,14 @@ SELECT pg_advisory_xact_lock(hashtextextended('tidegate.webhook_endpoint:' || cu
 
 -- name: webhook_create
 -- No row: the space has $9 already. Relies on webhook_endpoint_list_idx.
-INSERT INTO tidegate.webhook_endpoint (id, space, url, description, events, headers, header_names, secret, created_by)
-SELECT $1::uuid, current_setting('tidegate.space'), $2, $3, $4::text[], $5::jsonb, $6::jsonb, $7, $8
+INSERT INTO tidegate.webhook_endpoint (id, space, url, description, events, headers, header_names, secret, created_by, format, language)
+SELECT $1::uuid, current_setting('tidegate.space'), $2, $3, $4::text[], $5::jsonb, $6::jsonb, $7, $8, coalesce($10, 'standard'), nullif($11, '')
 WHERE (SELECT count(*) FROM tidegate.webhook_endpoint WHERE space = current_setting('tidegate.space')) < $9::int
 RETURNING id;
 
 -- name: webhook_get
 -- Aliases are the contract. Primary key.
-SELECT id, url, description, to_jsonb(events) AS events, header_names AS "headerNames", enabled, disabled_reason AS "disabledReason", disabled_reason AS _reason,
+SELECT id, url, description, to_jsonb(events) AS events, header_names AS "headerNames", format, language, enabled, disabled_reason AS "disabledReason", disabled_reason AS _reason,
        disabled_at AS "disabledAt", failing_since AS "failingSince", CASE WHEN paused_until > now() THEN paused_until END AS "pausedUntil",
        CASE WHEN previous_until > now() THEN previous_until END AS "previousSecretUntil", created_by AS "createdBy", created_at AS "createdAt",
        updated_at AS "updatedAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _cursor
@@ -29,7 +29,7 @@ FROM tidegate.webhook_endpoint WHERE id = $1::uuid;
 -- name: webhook_list
 -- The same, newest first, keyset on (created_at, id): webhook_endpoint_list_idx. $1, $2 the last row of the page before or null, $3 one
 -- more than the page.
-SELECT id, url, description, to_jsonb(events) AS events, header_names AS "headerNames", enabled, disabled_reason AS "disabledReason", disabled_reason AS _reason,
+SELECT id, url, description, to_jsonb(events) AS events, header_names AS "headerNames", format, language, enabled, disabled_reason AS "disabledReason", disabled_reason AS _reason,
        disabled_at AS "disabledAt", failing_since AS "failingSince", CASE WHEN paused_until > now() THEN paused_until END AS "pausedUntil",
        CASE WHEN previous_until > now() THEN previous_until END AS "previousSecretUntil", created_by AS "createdBy", created_at AS "createdAt",
        updated_at AS "updatedAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _cursor
@@ -42,10 +42,10 @@ ORDER BY created_at DESC, id DESC LIMIT $3::int;
 SELECT enabled, url FROM tidegate.webhook_endpoint WHERE id = $1::uuid FOR NO KEY UPDATE;
 
 -- name: webhook_change
--- What is null stays as it is. $3: an empty description is none.
+-- What is null stays as it is. $3, $6: an empty text takes away.
 UPDATE tidegate.webhook_endpoint
 SET url = coalesce($2, url), description = CASE WHEN $3::text IS NULL THEN description ELSE nullif($3, '') END, events = coalesce($4::text[], events),
-    updated_at = now()
+    format = coalesce($5, format), language = CASE WHEN $6::text IS NULL THEN language ELSE nullif($6, '') END, updated_at = now()
 WHERE id = $1::uuid;
 
 -- name: webhook_change_headers
@@ -101,7 +101,7 @@ WITH busy AS (
 	SELECT d.endpoint_id, count(*) AS n FROM tidegate.webhook_delivery d WHERE d.id = ANY ($1::uuid[]) GROUP BY d.endpoint_id
 )
 SELECT n.id, e.id, 'evt_' || replace(n.event_id::text, '-', ''), v.type, v.body, n.attempts, e.url, e.headers, e.secret,
-       CASE WHEN e.previous_until > now() THEN e.previous_secret END
+       CASE WHEN e.previous_until > now() THEN e.previous_secret END, e.format, e.language
 FROM tidegate.webhook_endpoint e
 LEFT JOIN busy b ON b.endpoint_id = e.id
 CROSS JOIN LATERAL (

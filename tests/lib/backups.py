@@ -29,6 +29,8 @@ class Backups:
             for name in ("replica", "replica/spool", "replica/blobs"):
                 self.instance._make_folder(name, 0o700, self.instance.service_user)
             self.instance.options.update(replica__driver="local", replica__root=self.instance.path("replica"))
+        if "webhooks__allow_networks" in options:
+            self.instance.options["webhooks__ca_file"] = self.instance.path("cert.pem")  # of receivers
         self.instance._make_folder("sources", 0o777)
         self.instance.options["backups__sources"] = self.instance.path("sources.json")
         self.sources = []
@@ -93,6 +95,20 @@ class Backups:
 
     def spool(self):
         return sorted(os.listdir(self.instance.path("spool")))
+
+    def job(self, kind):
+        """Runs one job of that kind to its end."""
+        self.rows("SELECT tidegate.job_enqueue(%s, '{}', '', %s, NULL)", kind, kind)
+        wait_until(lambda: not self.rows("SELECT 1 FROM tidegate.job WHERE kind = %s AND state <> 'failed'", kind), 30, f"{kind} to end")
+        assert not self.rows("SELECT last_error FROM tidegate.job WHERE kind = %s", kind)
+
+    def api(self, method, path, role="admin", space=SPACE, **options):
+        token = self.instance.token(role, f"{role}@ops", space=space) if role else None
+        return self.instance.api(method, path, token=token, **options)
+
+    def told(self, kind):
+        """The data of every event of that type, the oldest first."""
+        return [row[0] for row in self.rows("SELECT body::json -> 'data' FROM tidegate.event WHERE type = %s ORDER BY created_at", kind)]
 
     def wait_ended(self):
         wait_until(lambda: self.rows("SELECT count(*) FROM tidegate.backup_run WHERE state = 'running'")[0][0] == 0, 60, "no run to be under way")

@@ -113,6 +113,18 @@ static void test_percent(void)
 	arena_release(&arena);
 }
 
+/* What can be said of another clock that said a time between two moments of ours. */
+static void test_clock_ahead(void)
+{
+	static const int64_t s = 1000000;
+	is_i64(clock_ahead_s(100 * s, s, 100 * s + 900000, 101 * s), 0, "a second that is cut off says nothing");
+	is_i64(clock_ahead_s(99 * s, s, 100 * s + 900000, 101 * s), 0, "nor does less than a second behind it");
+	is_i64(clock_ahead_s(90 * s, s, 100 * s, 101 * s), -9, "nine behind at least");
+	is_i64(clock_ahead_s(110 * s, s, 100 * s, 101 * s), 9, "nine ahead at least");
+	is_i64(clock_ahead_s(110 * s, s, 100 * s, 120 * s), 0, "a slow answer says nothing");
+	is_i64(clock_ahead_s(3700 * s, 1, 100 * s, 100 * s), 3600, "an hour");
+}
+
 static void test_clock(void)
 {
 	char out[CLOCK_ISO_SIZE];
@@ -302,6 +314,7 @@ int main(void)
 	test_reals();
 	test_utf8();
 	test_percent();
+	test_clock_ahead();
 	test_clock();
 	test_times();
 	test_ids();
