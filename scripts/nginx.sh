@@ -24,10 +24,11 @@ declare -A values=(
 	[STREAMS]=5000     # of GET /api/events, at once
 	[PEER_STREAMS]=64  # of these, from one address
 	[ACCESS_LOG]=/var/log/nginx/tidegate.log
+	[PAGES]=""         # folder of static pages of an app, at /app/; empty: none
 	[USER]="" # "user www-data;" when the master runs as root
 	[STATE]=""
 	# Made of the others:
-	[MODULES]="" [EVENTS_PUBLISHER]="" [EVENTS_STREAMS]="" [EVENTS_REDIS]=""
+	[MODULES]="" [EVENTS_PUBLISHER]="" [EVENTS_STREAMS]="" [EVENTS_REDIS]="" [PAGES_LOCATION]=""
 )
 for pair; do
 	values[${pair%%=*}]=${pair#*=}
@@ -40,6 +41,8 @@ if [ -n "${values[EVENTS]}" ]; then
 	[ -z "${values[REDIS]}" ] || values[EVENTS_REDIS]="nchan_use_redis on; nchan_redis_url \"${values[REDIS]}\"; nchan_redis_storage_mode nostore;"
 	values[MODULES]="load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
 fi
+
+[ -z "${values[PAGES]}" ] || values[PAGES_LOCATION]="include $folder/snippets/pages.conf;"
 
 render() {
 	local text name

@@ -40,6 +40,7 @@ packages_of() {
 		nodejs|/usr/bin/node
 		npm|/usr/bin/npm
 		node-typescript|/usr/bin/tsc
+		chromium|/usr/bin/chromium
 		python3|/usr/bin/python3
 		python3-pytest|python:pytest
 		python3-pytest-xdist|python:xdist

@@ -105,11 +105,12 @@ class Reaching(requests.adapters.HTTPAdapter):
 
 
 class Instance:
-    def __init__(self, rate="5000r/s", burst=10000, fsync="off", beside=None, namespace=HERE, redis="", **options):
+    def __init__(self, rate="5000r/s", burst=10000, fsync="off", beside=None, namespace=HERE, redis="", pages="", **options):
         """options: section__name=value of tidegate.ini. fsync="on": PostgreSQL as it must be where it is killed and counted.
 
-        beside: another instance, whose database, secrets and bucket this one uses. namespace: where its servers run. redis: address that hints go through."""
-        self.rate, self.burst, self.fsync, self.namespace, self.redis = rate, burst, fsync, namespace, redis
+        beside: another instance, whose database, secrets and bucket this one uses. namespace: where its servers run. redis: address that hints go through.
+        pages: folder of static pages that nginx serves at /app/."""
+        self.rate, self.burst, self.fsync, self.namespace, self.redis, self.pages = rate, burst, fsync, namespace, redis, pages
         self.database = beside or self
         self.folder = tempfile.mkdtemp(prefix="tidegate-test-", dir="/tmp")
         self.port = free_port() if namespace is HERE else 8443
@@ -210,6 +211,9 @@ class Instance:
         self._make_folder("pgsocket", 0o755, self.database_user)
         shutil.copy(os.path.join(BUILD, "tidegate"), self.path("bin"))
         shutil.copytree(os.path.join(REPOSITORY, "schema"), self.path("schema"))
+        if self.pages:
+            shutil.copytree(self.pages, self.path("pages"))
+            os.chmod(self.path("pages"), 0o755)
         self._make_certificate()
         self.write_ini()
 
@@ -317,7 +321,8 @@ class Instance:
              f"USER={'user www-data;' if ROOT else ''}", f"SOCKET={self.path('fcgi', 'sock')}", f"STORAGE={self.folder}", f"STATE={self.folder}",
              f"CERTIFICATE={self.path('cert.pem')}", f"KEY={self.path('key.pem')}", f"ACCESS_LOG={self.path('log', 'access.log')}",
              f"RATE={self.rate}", f"BURST={self.burst}", "PEER_CONNECTIONS=512",
-             f"EVENTS={self.options['events__publisher']}", f"REDIS={self.redis}", "PEER_STREAMS=512"], check=True)
+             f"EVENTS={self.options['events__publisher']}", f"REDIS={self.redis}", "PEER_STREAMS=512",
+             f"PAGES={self.path('pages') if self.pages else ''}"], check=True)
         self._launch("nginx", ["/usr/sbin/nginx", "-p", self.path("nginx") + "/", "-c", self.path("nginx", "nginx.conf"),
                                "-e", self.path("log", "nginx-error.log")], death_signal=signal.SIGTERM)
 

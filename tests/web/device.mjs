@@ -18,12 +18,13 @@ let token = "", renewed, faults = [], atAnswer;
 /* Locks as browsers have them, as far as they are used: one holder for each name, the next in line after it. */
 const queues = new Map();
 const locks = {
-  async request(name, { signal }, work) {
+  async request(name, options, work = options) {
+    const { signal } = options;
     const before = queues.get(name) ?? Promise.resolve();
     let free;
     queues.set(name, new Promise((resolve) => (free = resolve)));
     try {
-      await Promise.race([before, new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("AbortError"))))]);
+      await Promise.race([before, new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("AbortError"))))]);
       return await work();
     } finally {
       free();

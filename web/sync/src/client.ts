@@ -15,7 +15,17 @@ export interface Status {
   received: number;
   lastSyncAt: string | null;
   error?: SyncError;
+  /** Is it this tab that syncs? The others hear from it. */
+  leads: boolean;
 }
+
+/** What one tab tells the others. Errors lose what they are on the way, so their parts are sent. */
+type Note =
+  | { kind: "hello" | "wake" }
+  | { kind: "edited" | "applied"; tables: string[] }
+  | { kind: "rejected"; rows: Rejection[] }
+  | { kind: "merged"; rows: Merge[] }
+  | { kind: "status"; status: Omit<Status, "error" | "leads">; error?: [string, number, string, number] };
 
 export interface ClientOptions extends TransportOptions {
   app: string;
@@ -29,13 +39,13 @@ export interface ClientOptions extends TransportOptions {
   pageSize?: number;
   /** Listens to GET /api/events; false does without hints. */
   hints?: false | Partial<HintsOptions>;
-  /** One of several tabs syncs; false when this is the only one that has the database. */
+  /** One of several tabs syncs, and all of them are told by the functions below; false when this is the only one that has the database. */
   elect?: boolean;
   onStatus?: (status: Status) => void;
   /** Rows that the server has not taken, and rows that went into others with the same natural key. */
   onRejected?: (rejected: Rejection[]) => void;
   onMerged?: (merged: Merge[]) => void;
-  /** Rows of these tables have changed through a sync. */
+  /** Rows of these tables have changed: through a sync, or in another tab. */
   onChanged?: (tables: string[]) => void;
 }
 
@@ -50,7 +60,8 @@ export class SyncClient {
   private replica!: Replica;
   private readonly transport: Transport;
   private hints?: Hints;
-  private leader?: Leader;
+  private leader?: Leader<Note>;
+  private last?: { state: State; error?: SyncError };
   private timer?: ReturnType<typeof setTimeout>;
   private due = Infinity;
   private running?: Promise<void>;
@@ -75,8 +86,9 @@ export class SyncClient {
     this.replica.open(randomId());
     this.finishMigration();
     if (this.options.elect !== false) {
-      this.leader = new Leader(`tidegate-sync:${this.options.app}`, () => this.lead(), () => this.schedule(0));
+      this.leader = new Leader<Note>(`tidegate-sync:${this.options.app}`, () => this.lead(), (note) => this.hear(note));
       this.leader.start();
+      this.leader.say({ kind: "hello" });
     } else {
       this.lead();
     }
@@ -87,15 +99,22 @@ export class SyncClient {
     this.stopped = true;
     clearTimeout(this.timer);
     this.hints?.close();
+    this.hints = undefined;
     this.leader?.close();
     this.listen("removeEventListener");
     this.tell("stopped");
   }
 
-  /** The app has written to the database. Cheap; call it after every edit. */
-  changed(): void {
-    if (this.leader && !this.leader.leads) this.leader.ask();
-    else this.schedule(this.options.debounceMs ?? 2000);
+  /** The app has written to the database, to these tables if it says so. Cheap; call it after every edit. */
+  changed(...tables: string[]): void {
+    this.leader?.say({ kind: "edited", tables });
+    this.edited();
+  }
+
+  /** Somebody looks at the app again, or the network is back: sync soon. A worker hears neither of its window's focus; its page passes it on. */
+  wake(): void {
+    if (this.leader && !this.leader.leads) this.leader.say({ kind: "wake" });
+    else this.schedule(0);
   }
 
   /** Syncs now; resolves when everything is pushed and pulled, rejects with what went wrong. */
@@ -135,14 +154,34 @@ export class SyncClient {
     return (await this.transport.call<{ ticket: string }>("POST", "/api/events/tickets", { app: this.options.app })).ticket;
   }
 
-  private readonly wake = (): void => {
-    if (typeof document === "undefined" || document.visibilityState !== "hidden") this.schedule(0);
+  private readonly woken = (): void => {
+    if (typeof document === "undefined" || document.visibilityState !== "hidden") this.wake();
   };
+
+  /** Something that another tab has said. */
+  private hear(note: Note): void {
+    const { options } = this;
+    if (note.kind === "wake") this.schedule(0);
+    else if (note.kind === "hello" && this.leader?.leads && this.last) this.tell(this.last.state, this.last.error);
+    else if (note.kind === "rejected") options.onRejected?.(note.rows);
+    else if (note.kind === "merged") options.onMerged?.(note.rows);
+    else if (note.kind === "status" && !this.leader?.leads) options.onStatus?.({ ...note.status, leads: false, error: note.error && new SyncError(...note.error) });
+    else if (note.kind === "edited" || note.kind === "applied") {
+      if (note.tables.length) options.onChanged?.(note.tables);
+      if (note.kind === "edited") this.edited();
+    }
+  }
+
+  private edited(): void {
+    if (this.leader && !this.leader.leads) return;
+    this.schedule(this.options.debounceMs ?? 2000);
+    if (this.last && !this.stopped) this.tell(this.last.state === "synced" ? "waiting" : this.last.state, this.last.error);
+  }
 
   private listen(how: "addEventListener" | "removeEventListener"): void {
     const target = globalThis as unknown as Partial<EventTarget>;
-    for (const event of ["online", "focus"]) target[how]?.(event, this.wake);
-    if (typeof document !== "undefined") document[how]("visibilitychange", this.wake);
+    for (const event of ["online", "focus"]) target[how]?.(event, this.woken);
+    if (typeof document !== "undefined") document[how]("visibilitychange", this.woken);
   }
 
   /** The earlier of what is planned and what is asked for. */
@@ -163,7 +202,8 @@ export class SyncClient {
     clearTimeout(this.timer);
     this.due = Infinity;
     this.again = false;
-    this.running = this.syncAll()
+    const work = (): Promise<void> => this.syncAll();
+    this.running = (this.leader ? this.leader.alone(work) : work())
       .then(() => this.succeeded())
       .catch((error: unknown) => this.failed(error instanceof SyncError ? error : new SyncError(String(error), -1, "client")))
       .finally(() => (this.running = undefined))
@@ -197,9 +237,11 @@ export class SyncClient {
 
   private tell(state: State, error?: SyncError): void {
     const known = this.replica !== undefined;
-    this.options.onStatus?.({
-      state, error, received: this.received, pending: known ? this.replica.pendingCount() : 0, lastSyncAt: known ? this.replica.lastSyncAt : null,
-    });
+    const status = { state, received: this.received, pending: known ? this.replica.pendingCount() : 0, lastSyncAt: known ? this.replica.lastSyncAt : null };
+    const leads = this.leader ? this.leader.leads : !this.stopped;
+    this.last = { state, error };
+    if (leads) this.leader?.say({ kind: "status", status, error: error && [error.message, error.status, error.code, error.retryAfterMs] });
+    this.options.onStatus?.({ ...status, error, leads });
   }
 
   // ------------------------------------------------------------------------------------------------------------ what
@@ -268,9 +310,20 @@ export class SyncClient {
   private take(answer: Answer, pushed: Pending[]): void {
     this.replica.apply(answer, pushed);
     this.received += answer.changes.length;
-    if (answer.rejected.length) this.options.onRejected?.(answer.rejected);
-    if (answer.merged.length) this.options.onMerged?.(answer.merged);
-    if (answer.changes.length) this.options.onChanged?.([...new Set(answer.changes.map((c) => c.table))]);
+    const { rejected, merged } = answer;
+    const tables = [...new Set([...answer.changes, ...rejected].map((c) => c.table))];
+    if (rejected.length) {
+      this.options.onRejected?.(rejected);
+      this.leader?.say({ kind: "rejected", rows: rejected });
+    }
+    if (merged.length) {
+      this.options.onMerged?.(merged);
+      this.leader?.say({ kind: "merged", rows: merged });
+    }
+    if (tables.length) {
+      this.options.onChanged?.(tables);
+      this.leader?.say({ kind: "applied", tables });
+    }
     this.tell("syncing");
   }
 

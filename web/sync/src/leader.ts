@@ -1,18 +1,18 @@
 /**
- * One of the tabs that have the database open syncs it; the others tell it of their edits. The browser gives the lock to the next one when
- * the tab that has it closes or crashes. Where there are no locks, every tab is its own leader.
+ * One of the tabs that have the database open syncs it; what one tab has to say to the others goes through here too. The browser gives the lock
+ * to the next one when the tab that has it closes or crashes. Where there are no locks, every tab is its own leader.
  */
-export class Leader {
+export class Leader<Note> {
   leads = false;
-  private readonly channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(this.name);
+  private channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(this.name);
   private release?: () => void;
   private readonly stop = typeof AbortController === "undefined" ? undefined : new AbortController();
 
-  constructor(private readonly name: string, private readonly onLead: () => void, private readonly onAsked: () => void) {}
+  constructor(private readonly name: string, private readonly onLead: () => void, private readonly onNote: (note: Note) => void) {}
 
   start(): void {
-    if (this.channel) this.channel.onmessage = () => this.leads && this.onAsked();
-    const locks = (globalThis.navigator as Navigator | undefined)?.locks;
+    if (this.channel) this.channel.onmessage = (event) => this.onNote(event.data as Note);
+    const locks = locksOfBrowser();
     if (!locks) {
       this.begin();
       return;
@@ -25,9 +25,20 @@ export class Leader {
       .catch(() => undefined); // closed before it was our turn
   }
 
-  /** This tab has edited something: whoever leads is to sync. */
-  ask(): void {
-    this.channel?.postMessage("changed");
+  /** To all other tabs. */
+  say(note: Note): void {
+    this.channel?.postMessage(note);
+  }
+
+  /** Work that no two tabs may do at once: one that leads no longer may still be at it when the next one begins. */
+  async alone(work: () => Promise<void>): Promise<void> {
+    const locks = locksOfBrowser();
+    if (!locks) return work();
+    let failure: { error: unknown } | undefined;
+    await locks.request(`${this.name}:run`, async () => {
+      await work().catch((error: unknown) => (failure = { error }));
+    });
+    if (failure) throw failure.error;
   }
 
   close(): void {
@@ -35,10 +46,15 @@ export class Leader {
     this.stop?.abort();
     this.release?.();
     this.channel?.close();
+    this.channel = undefined;
   }
 
   private begin(): void {
     this.leads = true;
     this.onLead();
   }
+}
+
+function locksOfBrowser(): LockManager | undefined {
+  return (globalThis.navigator as Navigator | undefined)?.locks;
 }
