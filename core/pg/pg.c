@@ -93,12 +93,12 @@ static PGconn *connect_now(struct pg *pg)
 	return PQconnectdbParams(keywords, values, 1);
 }
 
-/* A server that went away has closed the idle connection: seen here, it costs no request. */
+/* A server that went away has closed the idle connection, perhaps with a last word: seen here, it costs no request. */
 static bool still_there(struct pg *pg)
 {
 	struct pollfd fd = {.fd = PQsocket(pg->connection), .events = POLLIN};
-	if (PQstatus(pg->connection) == CONNECTION_OK && poll(&fd, 1, 0) > 0)
-		PQconsumeInput(pg->connection);
+	while (PQstatus(pg->connection) == CONNECTION_OK && poll(&fd, 1, 0) > 0 && PQconsumeInput(pg->connection))
+		;
 	return PQstatus(pg->connection) == CONNECTION_OK;
 }
 
@@ -178,12 +178,16 @@ static enum err prepare_statement(struct pg *pg, enum stmt stmt)
 	return err;
 }
 
-/* Reads what a pipeline has to say up to its sync, and leaves it. Gives the result at that place, or the first failure before it. */
+/*
+ * Reads what a pipeline has to say up to its sync, and leaves it. Gives the result at that place, or the first failure before it. A connection whose
+ * pipeline did not come to its end is of no more use.
+ */
 static PGresult *collect(struct pg *pg, bool sent, int wanted)
 {
 	PGresult *result = NULL, *next;
+	bool finished = false;
 	sent = sent && PQpipelineSync(pg->connection);
-	for (int position = 0, finished = 0; sent && !finished && position < 8;) {
+	for (int position = 0; sent && !finished && position < 8;) {
 		next = PQgetResult(pg->connection);
 		if (!next) {
 			position++;
@@ -197,8 +201,9 @@ static PGresult *collect(struct pg *pg, bool sent, int wanted)
 		else
 			PQclear(next);
 	}
-	PQexitPipelineMode(pg->connection);
 	pg->opening = false;
+	if (!PQexitPipelineMode(pg->connection) || !finished)
+		pg_close(pg);
 	return result;
 }
 
