@@ -17,36 +17,29 @@ CREATE OR REPLACE FUNCTION tidegate.sync_make(p_app text, p_scope text, p_catalo
 $$;
 
 -- Begins a push: waits for the scope, gives it its next version. prior: the version before. A request that was answered before gives
--- what was said then (result, and the digest it was made with) and takes no new version.
-CREATE OR REPLACE FUNCTION tidegate.sync_enter(p_app text, p_scope text, p_catalogue boolean, p_device text, p_request text)
-RETURNS TABLE (prior bigint, version bigint, floor bigint, catalogue bigint, digest text, result jsonb) LANGUAGE plpgsql AS $$
+-- what was said then (result, and the digest it was made with). Every push runs this: each statement in it is one that cannot be spared,
+-- because what is read behind a lock must be read by a statement that began behind it.
+DROP FUNCTION IF EXISTS tidegate.sync_enter(text, text, boolean, text, text);
+CREATE FUNCTION tidegate.sync_enter(p_app text, p_scope text, p_catalogue boolean, p_device text, p_request text,
+	OUT prior bigint, OUT version bigint, OUT floor bigint, OUT catalogue bigint, OUT digest text, OUT result jsonb) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE
-	v_prior bigint;
-	v_floor bigint;
-	v_catalogue bigint := 0;
-	v_version bigint;
 BEGIN
+	catalogue := 0;
 	IF p_catalogue THEN
 		PERFORM pg_advisory_xact_lock_shared(tidegate.sync_catalogue_lock(p_app));
-		SELECT c.version INTO v_catalogue FROM tidegate.sync_catalogue c WHERE c.app = p_app;
-		v_catalogue := coalesce(v_catalogue, 0);
+		catalogue := coalesce((SELECT c.version FROM tidegate.sync_catalogue c WHERE c.app = p_app), 0);
 	END IF;
 	LOOP
-		SELECT s.version, s.floor INTO v_prior, v_floor FROM tidegate.sync_scope s WHERE s.app = p_app AND s.scope = p_scope FOR UPDATE;
+		UPDATE tidegate.sync_scope s SET version = GREATEST(o.version + 1, tidegate.sync_now(), sync_enter.catalogue + 1)
+		FROM (SELECT p.version, p.floor FROM tidegate.sync_scope p WHERE p.app = p_app AND p.scope = p_scope FOR UPDATE) AS o
+		WHERE s.app = p_app AND s.scope = p_scope RETURNING o.version, s.version, o.floor INTO prior, version, floor;
 		EXIT WHEN FOUND;
-		PERFORM tidegate.sync_make(p_app, p_scope, v_catalogue);
+		PERFORM tidegate.sync_make(p_app, p_scope, catalogue);
 	END LOOP;
 	IF p_request IS NOT NULL THEN
-		RETURN QUERY SELECT v_prior, v_prior, v_floor, v_catalogue, r.digest, r.result FROM tidegate.sync_request r
-			WHERE r.app = p_app AND r.scope = p_scope AND r.device_id = p_device AND r.request_id = p_request;
-		IF FOUND THEN
-			RETURN;
-		END IF;
+		SELECT r.digest, r.result INTO digest, result FROM tidegate.sync_request r
+		WHERE r.app = p_app AND r.scope = p_scope AND r.device_id = p_device AND r.request_id = p_request;
 	END IF;
-	UPDATE tidegate.sync_scope s SET version = GREATEST(v_prior + 1, tidegate.sync_now(), v_catalogue + 1)
-		WHERE s.app = p_app AND s.scope = p_scope RETURNING s.version INTO v_version;
-	RETURN QUERY SELECT v_prior, v_version, v_floor, v_catalogue, NULL::text, NULL::jsonb;
 END $$;
 
 -- Begins a pull. Nothing is locked but, shared, the catalogues where there are any. A scope that was never heard of gets its clock.
