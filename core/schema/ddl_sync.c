@@ -118,6 +118,40 @@ static void policy(struct buf *out, const struct schema_app *app, const struct s
 	buf_printf(out, " TO \"%s\";\n", role);
 }
 
+static void stamp_trigger(struct buf *out, const struct schema_app *app, const struct schema_table *table, const char *name, const char *event, const char *when)
+{
+	buf_printf(out, "CREATE OR REPLACE TRIGGER %s BEFORE %s ON ", name, event);
+	quote_table(out, app->name, table->name);
+	buf_printf(out, " FOR EACH ROW %sEXECUTE FUNCTION %s(", when, table->scope ? "tidegate.sync_stamp" : "tidegate.sync_catalogue_stamp");
+	quote_literal(out, app->name);
+	buf_append_text(out, ");\n");
+}
+
+/* Of what the server itself writes (sql/functions/sync_server.sql): pushes number their rows, and never get here. */
+static void stamp_triggers(struct buf *out, const struct schema_app *app, const struct schema_table *table)
+{
+	const struct schema_sync *sync = table->sync;
+
+	stamp_trigger(out, app, table, "sync_insert", "INSERT", "WHEN (NEW.\"server_seq\" = 0) ");
+	stamp_trigger(out, app, table, "sync_update", "UPDATE", "WHEN (NEW.\"server_seq\" = OLD.\"server_seq\") ");
+	stamp_trigger(out, app, table, "sync_delete", "DELETE", "WHEN (NOT OLD.\"deleted\") ");
+	buf_append_text(out, "CREATE OR REPLACE TRIGGER sync_key BEFORE UPDATE OF ");
+	for (size_t i = 0; i < sync->key_count; i++) {
+		buf_append_text(out, i ? ", " : "");
+		quote_identifier(out, sync->key[i]->name);
+	}
+	buf_append_text(out, " ON ");
+	quote_table(out, app->name, table->name);
+	buf_append_text(out, " FOR EACH ROW WHEN (");
+	for (size_t i = 0; i < sync->key_count; i++) {
+		buf_append_text(out, i ? " OR NEW." : "NEW.");
+		quote_identifier(out, sync->key[i]->name);
+		buf_append_text(out, " <> OLD.");
+		quote_identifier(out, sync->key[i]->name);
+	}
+	buf_append_text(out, ") EXECUTE FUNCTION tidegate.sync_key_stays();\n");
+}
+
 void ddl_sync_table(struct buf *out, const struct schema_app *app, const struct schema_table *table)
 {
 	own_indexes(out, app, table);
@@ -129,12 +163,9 @@ void ddl_sync_table(struct buf *out, const struct schema_app *app, const struct 
 	policy(out, app, table, "tidegate_api", table->scope ? "SELECT, INSERT, UPDATE" : "SELECT");
 	policy(out, app, table, "tidegate_worker", "SELECT, INSERT, UPDATE, DELETE");
 	if (table->scope)
-		return;
-	buf_append_text(out, "CREATE OR REPLACE TRIGGER sync_stamp BEFORE INSERT OR UPDATE OR DELETE ON ");
-	quote_table(out, app->name, table->name);
-	buf_append_text(out, " FOR EACH ROW EXECUTE FUNCTION tidegate.sync_catalogue_stamp(");
-	quote_literal(out, app->name);
-	buf_append_text(out, ");\n");
+		stamp_triggers(out, app, table);
+	else
+		stamp_trigger(out, app, table, "sync_stamp", "INSERT OR UPDATE OR DELETE", "");
 }
 
 /* The name of a constraint is made of what it says, so that one that is there already is known again. */

@@ -381,7 +381,7 @@ static void expire(struct buf *out, const struct schema_app *app, const struct s
 	table_as(out, app, table, "t");
 	buf_append_text(out, " WHERE ");
 	in_scope(out, table, "t");
-	buf_append_text(out, " AND t.\"deleted\" AND t.\"server_seq\" <= $2::bigint");
+	buf_append_text(out, " AND t.\"deleted\" AND t.\"device_id\" <> tidegate.dataset_replaced() AND t.\"server_seq\" <= $2::bigint");
 	for (size_t c = 0; c < app->synced_count; c++)
 		for (size_t r = 0; r < app->synced[c]->reference_count; r++) {
 			const struct schema_reference *reference = &app->synced[c]->references[r];

@@ -60,30 +60,32 @@ $$;
 CREATE OR REPLACE FUNCTION tidegate.bowling_places(p_space text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 BEGIN
-	INSERT INTO bowling.house (space, name, name_key, location)
-	SELECT DISTINCT ON (tidegate.bowling_key(name)) p_space, name, tidegate.bowling_key(name), tidegate.bowling_text(location)
+	INSERT INTO bowling.house (id, sync_scope, name, name_key, location, created_at)
+	SELECT DISTINCT ON (tidegate.bowling_key(name)) gen_random_uuid(), p_space, name, tidegate.bowling_key(name), tidegate.bowling_text(location), now()
 	FROM (SELECT tidegate.bowling_text(name) AS name, location, row_no FROM src_house) h WHERE name IS NOT NULL ORDER BY tidegate.bowling_key(name), row_no
-	ON CONFLICT (space, name_key) DO NOTHING;
-	INSERT INTO bowling.pattern (space, name, name_key, length)
-	SELECT DISTINCT ON (tidegate.bowling_key(name)) p_space, name, tidegate.bowling_key(name), CASE WHEN length BETWEEN 1 AND 200 THEN length END
+	ON CONFLICT (sync_scope, name_key) WHERE NOT deleted DO NOTHING;
+	INSERT INTO bowling.pattern (id, sync_scope, name, name_key, length, created_at)
+	SELECT DISTINCT ON (tidegate.bowling_key(name)) gen_random_uuid(), p_space, name, tidegate.bowling_key(name), CASE WHEN length BETWEEN 1 AND 200 THEN length END, now()
 	FROM (SELECT tidegate.bowling_text(name) AS name, length, row_no FROM src_pattern) h WHERE name IS NOT NULL ORDER BY tidegate.bowling_key(name), row_no
-	ON CONFLICT (space, name_key) DO NOTHING;
+	ON CONFLICT (sync_scope, name_key) WHERE NOT deleted DO NOTHING;
 	CREATE TEMP TABLE ref_house ON COMMIT DROP AS SELECT s.id AS source_id, h.id FROM src_house s
-		JOIN bowling.house h ON h.space = p_space AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
+		JOIN bowling.house h ON h.sync_scope = p_space AND NOT h.deleted AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
 	CREATE TEMP TABLE ref_pattern ON COMMIT DROP AS SELECT s.id AS source_id, h.id FROM src_pattern s
-		JOIN bowling.pattern h ON h.space = p_space AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
+		JOIN bowling.pattern h ON h.sync_scope = p_space AND NOT h.deleted AND h.name_key = tidegate.bowling_key(tidegate.bowling_text(s.name));
 END $$;
 
 -- Balls of one name are one ball of the dataset.
 CREATE OR REPLACE FUNCTION tidegate.bowling_balls(p_space text, p_batch uuid)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	stamp CONSTANT bigint := tidegate.sync_clock('bowling', p_space);
 BEGIN
 	CREATE TEMP TABLE ref_ball ON COMMIT DROP AS
 	SELECT id AS source_id, name, row_no, first_value(id) OVER (PARTITION BY tidegate.bowling_key(name) ORDER BY row_no) AS first_id,
 	       tidegate.dataset_uuid(p_batch, 'ball', first_value(id) OVER (PARTITION BY tidegate.bowling_key(name) ORDER BY row_no)) AS id
 	FROM (SELECT id, tidegate.bowling_text(name) AS name, row_no FROM src_ball) b WHERE name IS NOT NULL;
-	INSERT INTO bowling.ball (id, space, dataset_id, source_id, name, name_key, brand, coverstock, sort_order)
-	SELECT r.id, p_space, p_batch, s.id, r.name, tidegate.bowling_key(r.name), tidegate.bowling_text(s.brand), tidegate.bowling_text(s.coverstock), s.sort_order
+	INSERT INTO bowling.ball (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, source_id, name, name_key, brand, coverstock, sort_order)
+	SELECT r.id, p_space, stamp, stamp, 'server', p_batch, s.id, r.name, tidegate.bowling_key(r.name), tidegate.bowling_text(s.brand), tidegate.bowling_text(s.coverstock), s.sort_order
 	FROM ref_ball r JOIN src_ball s ON s.id = r.source_id WHERE r.source_id = r.first_id;
 END $$;
 
@@ -106,16 +108,18 @@ END $$;
 -- Leagues and sessions. Dates: milliseconds on Android, at the local midnight of the device; seconds on iOS.
 CREATE OR REPLACE FUNCTION tidegate.bowling_sessions(p_space text, p_batch uuid, p_seconds boolean, p_offset int)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	stamp CONSTANT bigint := tidegate.sync_clock('bowling', p_space);
 BEGIN
-	INSERT INTO bowling.league (id, space, dataset_id, source_id, house_id, pattern_id, ball_id, name, kind, games_per_session, notes, sort_order, flags)
-	SELECT tidegate.dataset_uuid(p_batch, 'league', s.id), p_space, p_batch, s.id, h.id, p.id, b.id, coalesce(tidegate.bowling_text(s.name), '?'),
+	INSERT INTO bowling.league (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, source_id, house_id, pattern_id, ball_id, name, kind, games_per_session, notes, sort_order, flags)
+	SELECT tidegate.dataset_uuid(p_batch, 'league', s.id), p_space, stamp, stamp, 'server', p_batch, s.id, h.id, p.id, b.id, coalesce(tidegate.bowling_text(s.name), '?'),
 	       CASE WHEN s.flags = 1 THEN 'tournament' ELSE 'league' END, s.games, tidegate.bowling_text(s.notes), s.sort_order, s.flags
 	FROM src_league s LEFT JOIN ref_house h ON h.source_id = s.house LEFT JOIN ref_pattern p ON p.source_id = s.pattern
 	LEFT JOIN ref_ball b ON b.source_id = s.ball;
 
-	INSERT INTO bowling.session (id, space, dataset_id, source_id, league_id, house_id, pattern_id, ball_id, played_at, played_on, lane, lane_context, notes,
+	INSERT INTO bowling.session (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, source_id, league_id, house_id, pattern_id, ball_id, played_at, played_on, lane, lane_context, notes,
 		notes_json)
-	SELECT tidegate.dataset_uuid(p_batch, 'session', s.id), p_space, p_batch, s.id, CASE WHEN l.id IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'league', l.id) END,
+	SELECT tidegate.dataset_uuid(p_batch, 'session', s.id), p_space, stamp, stamp, 'server', p_batch, s.id, CASE WHEN l.id IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'league', l.id) END,
 	       h.id, p.id, b.id, s.at, tidegate.bowling_day(s.at, p_seconds, p_offset), CASE WHEN s.lane BETWEEN 1 AND 99 THEN s.lane END,
 	       coalesce(tidegate.json_of(x.lane_context), tidegate.bowling_lane(s.lane)), tidegate.bowling_text(s.notes), tidegate.json_of(x.notes_json)
 	FROM (SELECT *, tidegate.bowling_time(date, p_seconds) AS at FROM src_week) s LEFT JOIN src_league l ON l.id = s.league
@@ -236,6 +240,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION tidegate.bowling_games(p_space text, p_batch uuid, p_seconds boolean)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
+DECLARE
+	stamp CONSTANT bigint := tidegate.sync_clock('bowling', p_space);
 BEGIN
 	CREATE TEMP TABLE kept ON COMMIT DROP AS
 	SELECT g.*, tidegate.dataset_uuid(p_batch, 'game', g.id) AS game_id, s.frames, s.total, s.strikes, s.spares, s.opens, s.splits, s.preview, w.id AS known_week,
@@ -251,10 +257,10 @@ BEGIN
 	PERFORM tidegate.sqlite_warn('handicap_unknown', 'game', 1)
 	WHERE EXISTS (SELECT FROM kept k WHERE NOT EXISTS (SELECT FROM src_bj_game_ext x WHERE x.id = k.id AND x.handicap IS NOT NULL));
 
-	INSERT INTO bowling.game (id, space, dataset_id, source_id, session_id, league_id, house_id, pattern_id, ball_id, game_number, played_at, total_score,
+	INSERT INTO bowling.game (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, source_id, session_id, league_id, house_id, pattern_id, ball_id, game_number, played_at, total_score,
 		declared_score, recomputed, complete, frames_played, strikes, spares, opens, splits, frame_preview, ball_switches, handicap,
 		single_pin_spare_score, flags, lane, lane_context, notes, notes_json)
-	SELECT k.game_id, p_space, p_batch, k.id,
+	SELECT k.game_id, p_space, stamp, stamp, 'server', p_batch, k.id,
 	       CASE WHEN k.known_week IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'session', k.known_week) END,
 	       CASE WHEN l.id IS NOT NULL THEN tidegate.dataset_uuid(p_batch, 'league', l.id) END, h.id, p.id, b.id, k.number, tidegate.bowling_time(k.date, p_seconds),
 	       coalesce(k.total, least(greatest(k.score, 0), 400)), k.score, k.total IS NOT NULL, k.total IS NOT NULL, coalesce(k.frames, 0),
@@ -267,14 +273,15 @@ BEGIN
 	LEFT JOIN (SELECT id, handicap, tidegate.json_of(ball_switches) AS given, tidegate.json_of(lane_context) AS context, tidegate.json_of(notes_json) AS notes
 	           FROM src_bj_game_ext) x ON x.id = k.id;
 
-	INSERT INTO bowling.frame (id, space, dataset_id, game_id, frame_number, roll1, roll2, roll3, standing1, standing2, standing3, strike, spare, split, score,
+	INSERT INTO bowling.frame (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, game_id, frame_number, roll1, roll2, roll3, standing1, standing2, standing3, strike, spare, split, score,
 		ball_id, pins, scores, flags, pocket, foot_board, target_board)
-	SELECT tidegate.dataset_uuid(p_batch, 'frame', s.game || ':' || s.frame_number), p_space, p_batch, k.game_id,
+	SELECT tidegate.dataset_uuid(p_batch, 'frame', s.game || ':' || s.frame_number), p_space, stamp, stamp, 'server', p_batch, k.game_id,
 	       s.frame_number, s.roll1, s.roll2, s.roll3, s.standing1, s.standing2, s.standing3, s.strike, s.spare, m.split, s.score, b.id, s.pins, s.scores,
 	       s.flags, s.pocket, s.foot_board, s.target_board
 	FROM scored s JOIN kept k ON k.id = s.game
 	JOIN leave m USING (standing1)
-	LEFT JOIN ref_ball b ON b.source_id = s.ball;
+	LEFT JOIN ref_ball b ON b.source_id = s.ball
+	ORDER BY 1; -- its largest index is filled from left to right
 END $$;
 
 -- The whole of it. Under the scope of the batch's owner, after sqlite_stage. Returns the counts that the batch shows.
@@ -298,7 +305,7 @@ BEGIN
 	PERFORM tidegate.bowling_games(b.space, b.id, seconds);
 	RETURN jsonb_build_object('houses', (SELECT count(*) FROM src_house), 'patterns', (SELECT count(*) FROM src_pattern), 'balls', (SELECT count(*) FROM src_ball),
 		'leagues', (SELECT count(*) FROM src_league), 'weeks', (SELECT count(*) FROM src_week), 'games', (SELECT count(*) FROM src_game),
-		'frames', (SELECT count(*) FROM src_frame), 'sessions', (SELECT count(*) FROM bowling.session WHERE dataset_id = b.id),
+		'frames', (SELECT count(*) FROM src_frame), 'sessions', (SELECT count(*) FROM bowling.session WHERE sync_scope = b.space AND dataset_id = b.id AND NOT deleted),
 		'gamesRefined', (SELECT count(*) FROM kept), 'framesRefined', (SELECT count(*) FROM scored s WHERE EXISTS (SELECT FROM kept k WHERE k.id = s.game)),
 		'gamesPatched', (SELECT count(*) FROM kept WHERE total <> score));
 END $$;

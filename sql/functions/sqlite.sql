@@ -201,11 +201,13 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM tidegate.dataset d JOIN tidegate.sqlite_batch now ON now.id = d.batch_id
 		WHERE d.space = b.space AND d.owner = b.owner AND d.profile = b.profile AND now.asked_at > b.asked_at) THEN
 		PERFORM tidegate.dataset_switch(b.space, b.owner, b.profile, b.id);
+	ELSE
+		PERFORM tidegate.dataset_show(b.profile, b.space, b.id, false);
 	END IF;
 	PERFORM tidegate.sqlite_move(p_no, 'completed');
 END $$;
 
--- Whose data a batch is from now on; what it replaces stays for a while.
+-- Whose data a batch is from now on; what it replaces stays for a while, out of sight of devices that sync (dataset_show).
 CREATE OR REPLACE FUNCTION tidegate.dataset_switch(p_space text, p_owner text, p_profile text, p_batch uuid)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
@@ -218,6 +220,8 @@ BEGIN
 			UPDATE tidegate.dataset SET previous_id = old_id, batch_id = p_batch, switched_at = now()
 			WHERE space = p_space AND owner = p_owner AND profile = p_profile;
 			UPDATE tidegate.sqlite_batch SET replaced_at = now() WHERE id = old_id;
+			PERFORM tidegate.dataset_show(p_profile, p_space, old_id, false);
+			PERFORM tidegate.dataset_show(p_profile, p_space, p_batch, true);
 		END IF;
 	END IF;
 	UPDATE tidegate.sqlite_batch SET replaced_at = NULL WHERE id = p_batch;
@@ -238,18 +242,15 @@ BEGIN
 	RETURN EXISTS (SELECT FROM tidegate.sqlite_batch WHERE id = p_id AND rows_gone_at IS NULL);
 END $$;
 
--- The refined rows of a batch go from every table of its app that has a dataset_id, and so does its mirror.
+-- The refined rows of a batch go from every table of its app that has a dataset_id, and so does its mirror. Devices that have not heard that
+-- they are out of sight start anew.
 CREATE OR REPLACE FUNCTION tidegate.sqlite_forget(p_no bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	b tidegate.sqlite_batch;
-	of_dataset name;
 BEGIN
 	UPDATE tidegate.sqlite_batch SET rows_gone_at = now() WHERE no = p_no RETURNING * INTO b;
-	FOR of_dataset IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-		WHERE n.nspname = b.profile AND c.relkind = 'r' AND a.attname = 'dataset_id' AND NOT a.attisdropped LOOP
-		EXECUTE format('DELETE FROM %I.%I WHERE dataset_id = $1', b.profile, of_dataset) USING b.id;
-	END LOOP;
+	PERFORM tidegate.dataset_remove(b.profile, b.space, b.id);
 	PERFORM set_config('lock_timeout', '1000', true); -- what a worker waits for us at most; another run comes
 	EXECUTE format('DROP TABLE IF EXISTS tidegate.%I', 'sqlite_row_' || p_no);
 	DELETE FROM tidegate.sqlite_chunk WHERE batch_no = p_no;
@@ -290,16 +291,21 @@ CREATE OR REPLACE FUNCTION tidegate.sqlite_data(p_batch uuid, p_table text, p_af
 RETURNS TABLE (id uuid, item jsonb) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
 DECLARE
 	b tidegate.sqlite_batch;
-	of_dataset boolean;
+	found text[];
 BEGIN
 	SELECT * INTO b FROM tidegate.sqlite_batch x WHERE x.id = p_batch;
 	IF b.id IS NULL OR NOT tidegate.sqlite_data_known(b.profile, p_table) THEN
 		RETURN;
 	END IF;
-	of_dataset := EXISTS (SELECT FROM information_schema.columns c WHERE c.table_schema = b.profile AND c.table_name = p_table AND c.column_name = 'dataset_id');
-	RETURN QUERY EXECUTE format('SELECT t.id, to_jsonb(t) - ''{space,dataset_id}''::text[] FROM %I.%I t
-		WHERE t.space = $1 AND ($2::uuid IS NULL OR t.id > $2) %s ORDER BY t.id LIMIT $3', b.profile, p_table,
-		CASE WHEN of_dataset THEN 'AND t.dataset_id = $4' ELSE 'AND $4 IS NOT NULL' END) USING b.space, p_after, p_limit, b.id;
+	found := ARRAY(SELECT c.column_name FROM information_schema.columns c WHERE c.table_schema = b.profile AND c.table_name = p_table
+		AND c.column_name IN ('dataset_id', 'sync_scope'));
+	RETURN QUERY EXECUTE format('SELECT t.id, to_jsonb(t) - ''{space,dataset_id,sync_scope,last_modified_at,device_id,deleted,server_seq}''::text[] FROM %I.%I t
+		WHERE t.%I = $1 AND ($2::uuid IS NULL OR t.id > $2) %s %s ORDER BY t.id LIMIT $3', b.profile, p_table,
+		CASE WHEN 'sync_scope' = ANY (found) THEN 'sync_scope' ELSE 'space' END,
+		CASE WHEN 'dataset_id' = ANY (found) THEN 'AND t.dataset_id = $4' ELSE 'AND $4 IS NOT NULL' END,
+		CASE WHEN NOT 'sync_scope' = ANY (found) THEN ''
+		WHEN NOT 'dataset_id' = ANY (found) OR EXISTS (SELECT FROM tidegate.dataset d WHERE d.batch_id = b.id) THEN 'AND NOT t.deleted'
+		ELSE format('AND t.deleted AND t.device_id = %L', tidegate.dataset_replaced()) END) USING b.space, p_after, p_limit, b.id;
 END $$;
 
 -- Whose batch it is, for an administrator of its space, who sees to everybody's jobs.

@@ -274,11 +274,11 @@ BEGIN
 				'src_' || r.target, r.col) INTO n;
 			PERFORM tidegate.sqlite_warn('unknown_reference', t.source || '.' || r.col, n);
 		END LOOP;
-		EXECUTE (SELECT format('INSERT INTO %I.%I (id, space, dataset_id, source_id%s) SELECT tidegate.dataset_uuid($1, %L, s.id), $2, $1, s.id%s FROM %I s',
+		EXECUTE (SELECT format('INSERT INTO %I.%I (id, sync_scope, server_seq, last_modified_at, device_id, dataset_id, source_id%s) SELECT tidegate.dataset_uuid($1, %L, s.id), $2, $3, $3, ''server'', $1, s.id%s FROM %I s',
 			b.profile, t.target, string_agg(format(', %I', c), '' ORDER BY c), t.source,
 			string_agg(CASE WHEN t.refs ? c THEN format(', (SELECT tidegate.dataset_uuid($1, %L, p.id) FROM %I p WHERE p.id = s.%I)', t.refs ->> c, 'src_' || (t.refs ->> c), c)
 				ELSE format(', s.%I', c) END, '' ORDER BY c), 'src_' || t.source)
-			FROM jsonb_object_keys(t.columns) AS c WHERE c <> 'id') USING b.id, b.space;
+			FROM jsonb_object_keys(t.columns) AS c WHERE c <> 'id') USING b.id, b.space, tidegate.sync_clock(b.profile, b.space);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		counts := counts || jsonb_build_object(t.target, n);
 	END LOOP;
