@@ -65,7 +65,8 @@ static enum err s3_store_look(const struct config *config, const char *key, int6
 	return close_session(&session, "head", err);
 }
 
-static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
+/* to 0: all of it. */
+static enum err fetch(const struct config *config, const char *key, int64_t deadline_s, int64_t from, int64_t to, int *ret_fd)
 {
 	struct session session;
 	struct s3_object object = {0};
@@ -80,12 +81,22 @@ static enum err s3_store_open(const struct config *config, const char *key, int6
 	if (!err && deadline_s)
 		session.s3.deadline_s = deadline_s;
 	if (!err)
-		err = s3_get(&session.s3, &session.arena, key, fd, config->upload_max_bytes, &object);
+		err = to ? s3_get_range(&session.s3, &session.arena, key, fd, from, to, &object) : s3_get(&session.s3, &session.arena, key, fd, config->upload_max_bytes, &object);
 	if (err)
 		close(fd);
 	else
 		*ret_fd = fd;
 	return close_session(&session, "get", err);
+}
+
+static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
+{
+	return fetch(config, key, deadline_s, 0, 0, ret_fd);
+}
+
+static enum err s3_store_open_range(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd)
+{
+	return fetch(config, key, 0, from, to, ret_fd);
 }
 
 static enum err s3_store_place(const struct config *config, const char *spool_path, const char *key)
@@ -206,6 +217,7 @@ const struct store_driver store_s3 = {
     .presign = s3_store_presign,
     .look = s3_store_look,
     .open = s3_store_open,
+    .open_range = s3_store_open_range,
     .place = s3_store_place,
     .remove = s3_store_remove,
     .parts_begin = s3_store_parts_begin,

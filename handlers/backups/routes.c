@@ -30,6 +30,7 @@ const struct job_kind backup_job_kinds[] = {
     {"backup.retention", backup_retention_run, NULL},
     {"backup.reconcile", backup_reconcile_run, NULL},
     {"backup.replicate", backup_replicate_run, NULL},
+    {"backup.sweep", backup_sweep_run, NULL},
 };
 const size_t backup_job_kind_count = sizeof(backup_job_kinds) / sizeof(backup_job_kinds[0]);
 
