@@ -140,7 +140,7 @@ def test_what_there_is(backups):
     assert answer.json()["available"] == today(backups) and "sauvegarde" in answer.json()["detail"]
     assert api(backups, "GET", "/backups/download/2020-01-01/nothing").json()["available"] == "shop, users"
     answer = api(backups, "GET", f"/backups/download/{today(backups)}/shop?table=nothing")
-    assert answer.status_code == 404 and answer.json()["code"] == "backup_table_not_found" and answer.json()["available"] == "tag, thing"
+    assert answer.status_code == 404 and answer.json()["code"] == "backup_table_not_found" and answer.json()["available"] == "thing, tag"
 
 
 def test_trigger(backups):
