@@ -9,6 +9,7 @@ struct store_driver {
 	                    size_t query_count, const struct sigv4_pair *headers, size_t header_count, int64_t life_s, const char **ret_url);
 	enum err (*look)(const struct config *config, const char *key, int64_t *ret_size);
 	enum err (*open)(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd);
+	enum err (*open_range)(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd);
 	enum err (*place)(const struct config *config, const char *spool_path, const char *key);
 	enum err (*remove)(const struct config *config, const char *key);
 	enum err (*parts_begin)(struct arena *arena, const struct config *config, const char *key, const char **ret_id);

@@ -75,6 +75,12 @@ static enum err local_open(const struct config *config, const char *key, int64_t
 	return err;
 }
 
+static enum err local_open_range(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd)
+{
+	(void)from, (void)to;
+	return local_open(config, key, 0, ret_fd);
+}
+
 enum err local_look(const struct config *config, const char *key, int64_t *ret_size)
 {
 	struct stat st;
@@ -136,6 +142,7 @@ const struct store_driver store_local = {
     .presign = local_presign,
     .look = local_look,
     .open = local_open,
+    .open_range = local_open_range,
     .place = local_link,
     .remove = local_remove,
     .parts_begin = local_parts_begin,

@@ -71,6 +71,7 @@ bool s3_was_unclear(const struct s3_failure *failure)
 struct download {
 	int fd;
 	int64_t done, total, max;
+	int64_t from, to; /* of a range; to 0: all of it */
 	const char *etag, *sha256;
 	struct arena *arena;
 	struct s3_call *call;
@@ -84,10 +85,18 @@ static enum err before_get(struct s3 *s3, struct arena *arena, struct s3_call *c
 	(void)s3, (void)attempt;
 	call->header_count = 0;
 	*ret_settled = download->total >= 0 && download->done == download->total;
-	if (download->done == 0 || !download->etag)
+	bool again = download->done > download->from && download->etag;
+	if (!again)
+		download->done = download->from;
+	if (!again && !download->to)
 		return OK;
-	snprintf(download->range, sizeof(download->range), "bytes=%lld-", (long long)download->done);
+	char last[24] = "";
+	if (download->to)
+		snprintf(last, sizeof(last), "%lld", (long long)download->to - 1);
+	snprintf(download->range, sizeof(download->range), "bytes=%lld-%s", (long long)download->done, last);
 	s3_call_header(call, "range", download->range);
+	if (!again)
+		return OK;
 	const char *quoted = arena_printf(arena, "\"%s\"", download->etag);
 	s3_call_header(call, "if-match", quoted);
 	return quoted ? OK : ERR_TOO_LARGE;
@@ -141,18 +150,20 @@ static enum err get_takes(void *context, const char *bytes, size_t n)
 	return err;
 }
 
-enum err s3_get(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size_max, struct s3_object *ret)
+static enum err get(struct s3 *s3, struct arena *arena, const char *key, const struct download *wanted, struct s3_object *ret)
 {
 	struct s3_call call = {.method = "GET", .key = key, .begin = get_begins, .sink = get_takes, .before = before_get, .transfer = true};
-	struct download download = {.fd = fd, .total = -1, .max = size_max, .arena = arena, .call = &call};
+	struct download download = *wanted;
 	struct http_response response = {0};
+	download.call = &call;
 	call.context = &download;
 	enum err err = s3_perform(s3, arena, &call, &response);
 	if (err == ERR_CONFLICT) { /* another object has taken the key: from the start, once */
-		download = (struct download){.fd = fd, .total = -1, .max = size_max, .arena = arena, .call = &call};
+		download = *wanted;
+		download.call = &call;
 		err = s3_perform(s3, arena, &call, &response);
 	}
-	if (!err && ftruncate(fd, download.done))
+	if (!err && ftruncate(wanted->fd, download.done))
 		err = ERR_IO;
 	if (err)
 		return err;
@@ -162,6 +173,18 @@ enum err s3_get(struct s3 *s3, struct arena *arena, const char *key, int fd, int
 	    .sha256 = download.sha256,
 	};
 	return OK;
+}
+
+enum err s3_get(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size_max, struct s3_object *ret)
+{
+	const struct download wanted = {.fd = fd, .total = -1, .max = size_max, .arena = arena};
+	return get(s3, arena, key, &wanted, ret);
+}
+
+enum err s3_get_range(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t from, int64_t to, struct s3_object *ret)
+{
+	const struct download wanted = {.fd = fd, .done = from, .total = -1, .max = INT64_MAX, .from = from, .to = to, .arena = arena};
+	return get(s3, arena, key, &wanted, ret);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- put */

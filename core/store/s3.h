@@ -69,6 +69,9 @@ enum err s3_head(struct s3 *s3, struct arena *arena, const char *key, struct s3_
  */
 enum err s3_get(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t size_max, struct s3_object *ret) MUST_USE;
 
+/* The same of bytes from..to, written to the same places of fd. ret->size is where they end. */
+enum err s3_get_range(struct s3 *s3, struct arena *arena, const char *key, int fd, int64_t from, int64_t to, struct s3_object *ret) MUST_USE;
+
 /* How an object is to be made. */
 struct s3_put {
 	const char *content_type; /* or NULL */

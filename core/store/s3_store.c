@@ -83,7 +83,8 @@ static enum err s3_store_clock(const struct config *config, int64_t *ret_ahead_s
 	return date ? OK : ERR_NOT_FOUND;
 }
 
-static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
+/* to 0: all of it. */
+static enum err fetch(const struct config *config, const char *key, int64_t deadline_s, int64_t from, int64_t to, int *ret_fd)
 {
 	struct session session;
 	struct s3_object object = {0};
@@ -98,12 +99,22 @@ static enum err s3_store_open(const struct config *config, const char *key, int6
 	if (!err && deadline_s)
 		session.s3.deadline_s = deadline_s;
 	if (!err)
-		err = s3_get(&session.s3, &session.arena, key, fd, config->upload_max_bytes, &object);
+		err = to ? s3_get_range(&session.s3, &session.arena, key, fd, from, to, &object) : s3_get(&session.s3, &session.arena, key, fd, config->upload_max_bytes, &object);
 	if (err)
 		close(fd);
 	else
 		*ret_fd = fd;
 	return close_session(&session, "get", err);
+}
+
+static enum err s3_store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd)
+{
+	return fetch(config, key, deadline_s, 0, 0, ret_fd);
+}
+
+static enum err s3_store_open_range(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd)
+{
+	return fetch(config, key, 0, from, to, ret_fd);
 }
 
 static enum err s3_store_place(const struct config *config, const char *spool_path, const char *key)
@@ -224,6 +235,7 @@ const struct store_driver store_s3 = {
     .presign = s3_store_presign,
     .look = s3_store_look,
     .open = s3_store_open,
+    .open_range = s3_store_open_range,
     .place = s3_store_place,
     .remove = s3_store_remove,
     .parts_begin = s3_store_parts_begin,

@@ -157,6 +157,11 @@ enum err store_open(const struct config *config, const char *key, int64_t deadli
 	return store_key_valid(key) ? driver(config)->open(config, key, deadline_s, ret_fd) : ERR_INVALID;
 }
 
+enum err store_open_range(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd)
+{
+	return store_key_valid(key) && from >= 0 && to > from ? driver(config)->open_range(config, key, from, to, ret_fd) : ERR_INVALID;
+}
+
 enum err store_open_known(const struct config *config, const char *key, const char *known, char hash[SHA256_HEX_SIZE], int64_t *ret_size, int *ret_fd)
 {
 	char hex[SHA256_HEX_SIZE];

@@ -72,6 +72,9 @@ enum err store_look(const struct config *config, const char *key, int64_t *ret_s
  */
 enum err store_open(const struct config *config, const char *key, int64_t deadline_s, int *ret_fd) MUST_USE;
 
+/* The same, of which the caller reads bytes from..to alone: they stand at their own places in the file; what is around them need not. */
+enum err store_open_range(const struct config *config, const char *key, int64_t from, int64_t to, int *ret_fd) MUST_USE;
+
 /*
  * The same for a file of which a SHA-256 may be known (hex, or NULL). It is computed, and compared, when hash is not NULL, when none is known
  * and whenever the file comes from a store of its own. ERR_CONFLICT: it is another file than the one that is known. ret_size may be NULL.

@@ -63,17 +63,44 @@ static void put_head(struct dump *dump, int64_t tables, int64_t rows)
 	           (long long)source->auto_vacuum);
 }
 
-/* A stored statement, ended. */
-static void put_statement(struct dump *dump, const char *sql)
+static int64_t here(const struct dump *dump)
 {
+	return dump->base + (int64_t)dump->out.len;
+}
+
+/* A stored statement, ended. */
+static void put_statement(struct dump *dump, const char *sql, struct source_place *ret)
+{
+	ret->offset = here(dump);
 	buf_append_text(&dump->out, sql);
 	buf_append_text(&dump->out, source_ending(dump->arena, sql)); /* it has one: the hash of the schema needed it */
 	buf_append_char(&dump->out, '\n');
+	ret->length = here(dump) - ret->offset;
+}
+
+/* What the manifest tells of a virtual table. One that cannot be asked has no columns there. */
+static enum err read_virtual_columns(struct dump *dump, struct source_table *table)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = sqlite3_prepare_v2(dump->db, "SELECT name, count(*) OVER () FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid", -1, &statement, NULL);
+	enum err err = OK;
+	if (result == SQLITE_OK)
+		sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
+	while (!err && result == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+		if (!table->columns)
+			table->columns = arena_array(dump->arena, (size_t)sqlite3_column_int(statement, 1), sizeof(*table->columns));
+		const char *name = table->columns ? arena_strdup(dump->arena, (const char *)sqlite3_column_text(statement, 0)) : NULL;
+		err = name ? OK : ERR_TOO_LARGE;
+		if (!err)
+			table->columns[table->column_count++] = (struct source_column){.name = name};
+	}
+	sqlite3_finalize(statement);
+	return err;
 }
 
 static enum err put_tables(struct dump *dump)
 {
-	const struct source *source = dump->source;
+	struct source *source = dump->source;
 	enum err err = OK;
 	for (int i = source->table_count - 1; i >= 0; i--) {
 		if (source->tables[i].kind == SOURCE_SHADOW)
@@ -84,8 +111,10 @@ static enum err put_tables(struct dump *dump)
 	}
 	for (int i = 0; !err && i < source->table_count; i++) {
 		if (source->tables[i].kind != SOURCE_SHADOW)
-			put_statement(dump, source->tables[i].sql);
-		err = dump_drain(dump);
+			put_statement(dump, source->tables[i].sql, &source->tables[i].created);
+		err = source->tables[i].kind == SOURCE_VIRTUAL ? read_virtual_columns(dump, &source->tables[i]) : OK;
+		if (!err)
+			err = dump_drain(dump);
 	}
 	return err;
 }
@@ -128,7 +157,7 @@ static enum err put_rows(struct dump *dump, struct source_table *table)
 	enum err err = make_head(dump, table);
 	if (!err)
 		err = note_boundary(dump);
-	table->offset = dump->base;
+	table->filled.offset = dump->base;
 	buf_append_text(&dump->out, DUMP_TABLE_MARK);
 	put_comment_name(&dump->out, table->name);
 	buf_printf(&dump->out, "\n-- Rows: %lld\n", (long long)table->rows);
@@ -145,19 +174,29 @@ static enum err put_rows(struct dump *dump, struct source_table *table)
 	dump->table = NULL;
 	if (!err)
 		err = dump_drain(dump);
-	table->length = dump->base - table->offset;
+	table->filled.length = dump->base - table->filled.offset;
 	if (!err && table->rows != counted)
 		err = backup_refuse(dump->failure, "source_corrupt", "an index and its table do not have the same rows");
 	return err;
 }
 
+/* Whose counter of AUTOINCREMENT was just written. */
+static void note_counter(struct dump *dump, sqlite3_stmt *statement, int64_t offset)
+{
+	const char *name = (const char *)sqlite3_column_text(statement, 0);
+	for (int i = 0; name && i < dump->source->table_count; i++)
+		if (text_equal(dump->source->tables[i].name, name))
+			dump->source->tables[i].counted = (struct source_place){offset, here(dump) - offset};
+}
+
 /* One row of an internal table as a statement. */
-static enum err put_internal(struct dump *dump, const char *select, const char *clear, const char *insert)
+static enum err put_internal(struct dump *dump, const char *select, const char *clear, const char *insert, bool counters)
 {
 	sqlite3_stmt *statement = NULL;
 	int result = sqlite3_prepare_v2(dump->db, select, -1, &statement, NULL);
 	enum err err = result == SQLITE_OK ? buf_append_text(&dump->out, clear) : source_failed(dump->db, result, dump->failure);
 	while (!err && (result = sqlite3_step(statement)) == SQLITE_ROW) {
+		int64_t offset = here(dump);
 		buf_append_text(&dump->out, insert);
 		for (int i = 0; !err && i < sqlite3_column_count(statement); i++) {
 			struct content_cell cell = {.type = sqlite3_column_type(statement, i), .integer = sqlite3_column_int64(statement, i)};
@@ -175,6 +214,8 @@ static enum err put_internal(struct dump *dump, const char *select, const char *
 			err = dump_put_cell(dump, &cell);
 		}
 		buf_append_text(&dump->out, ");\n");
+		if (counters)
+			note_counter(dump, statement, offset);
 	}
 	if (!err && result != SQLITE_DONE)
 		err = source_failed(dump->db, result, dump->failure);
@@ -184,16 +225,16 @@ static enum err put_internal(struct dump *dump, const char *select, const char *
 
 static enum err put_rest(struct dump *dump)
 {
-	const struct source *source = dump->source;
+	struct source *source = dump->source;
 	enum err err = note_boundary(dump);
 	buf_append_text(&dump->out, DUMP_END_MARK "\n");
 	if (!err && source->has_sequence)
-		err = put_internal(dump, "SELECT name, seq FROM sqlite_sequence", "DELETE FROM sqlite_sequence;\n", "INSERT INTO sqlite_sequence(name,seq) VALUES(");
+		err = put_internal(dump, "SELECT name, seq FROM sqlite_sequence", "DELETE FROM sqlite_sequence;\n", "INSERT INTO sqlite_sequence(name,seq) VALUES(", true);
 	if (!err && source->has_statistics)
 		err = put_internal(dump, "SELECT tbl, idx, stat FROM sqlite_stat1", "ANALYZE sqlite_schema;\nDELETE FROM sqlite_stat1;\n",
-		                   "INSERT INTO sqlite_stat1(tbl,idx,stat) VALUES(");
+		                   "INSERT INTO sqlite_stat1(tbl,idx,stat) VALUES(", false);
 	for (int i = 0; !err && i < source->object_count; i++) {
-		put_statement(dump, source->objects[i].sql);
+		put_statement(dump, source->objects[i].sql, &source->objects[i].created);
 		err = dump_drain(dump);
 	}
 	buf_printf(&dump->out, "PRAGMA user_version=%lld;\nPRAGMA application_id=%lld;\nCOMMIT;\nPRAGMA foreign_keys=ON;\n", (long long)source->user_version,

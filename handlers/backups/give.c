@@ -1,5 +1,5 @@
 /*
- * Handing backups out: a download is a redirect to a signed URL of the store, so that no byte of it goes through this process. Must never hand out
+ * Handing backups out: a download is a redirect to a signed URL of the store, so that no byte of it goes through this process (other forms: give_as.c). Must never hand out
  * anything but what the inventory of the space names.
  */
 #include "core/base/clock.h"
@@ -12,14 +12,7 @@
 
 enum { LINK_LEAST_S = 60, LINK_MOST_S = 86400 };
 
-/* Columns of the statement backup_find. */
-enum { FOUND_ID, FOUND_KEY, FOUND_SIZE, FOUND_VERIFIED, FOUND_ENCRYPTED, FOUND_SHA256, FOUND_REPLICA };
-
-/*
- * The store that has the object: the first, or the second when the first has lost it. From a second one that no client can reach the object is brought back at once.
- * ERR_NOT_FOUND: neither has it. A store that does not answer is what the client will see.
- */
-static enum err find_store(struct request *request, const struct pg_rows *rows, struct config *ret)
+enum err backup_find_store(struct request *request, const struct pg_rows *rows, struct config *ret)
 {
 	const struct stored_object object = {pg_text(rows, 0, FOUND_KEY), pg_text(rows, 0, FOUND_SHA256), pg_i64(rows, 0, FOUND_SIZE)};
 	const struct config *config = request->gate->config;
@@ -49,7 +42,7 @@ static enum err sign(struct request *request, const struct pg_rows *rows, int64_
 		if (*c == '/')
 			*c = '-';
 	struct config where;
-	enum err err = find_store(request, rows, &where);
+	enum err err = backup_find_store(request, rows, &where);
 	return err ? err : store_presign_get(request->arena, &where, key, name, "application/octet-stream", life_s, ret_url);
 }
 
@@ -65,16 +58,15 @@ static enum err redirect(struct request *request, struct response *response, con
 	return OK;
 }
 
-/* Only the stored form is handed out; what else a client may wish for, `tidegate restore` makes of it. */
-static bool as_stored(struct response *response)
+/* The packing that a stored backup has: what `as` may say, or none of it. */
+static const char *stored_form(const char *key)
 {
-	static const char *const names[] = {"table", "profile", "as"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (query_text(response->request, names[i])) {
-			refuse_field(response, PROBLEM_INVALID_FIELD, names[i], "backups are handed out as they are stored");
-			return false;
-		}
-	return true;
+	static const char *const forms[] = {"age", "zst", "sql"};
+	const char *dot = strrchr(key, '.');
+	for (size_t i = 0; dot && i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (text_equal(dot + 1, forms[i]))
+			return forms[i];
+	return "";
 }
 
 /* Of a day. rows->count 0: refused. */
@@ -92,10 +84,16 @@ static enum err find_daily(struct request *request, struct response *response, c
 enum err backup_download(struct request *request, struct response *response)
 {
 	struct pg_rows rows;
-	if (!as_stored(response))
+	const char *day = backup_path_text(request, 0), *database = backup_path_text(request, 1), *as, *profile, *table = query_text(request, "table");
+	if (!query_choice(response, "as", "sql zst age", &as) || !query_choice(response, "profile", "sqlite d1", &profile))
 		return OK;
-	enum err err = find_daily(request, response, backup_path_text(request, 0), backup_path_text(request, 1), &rows);
-	return err || rows.count == 0 ? err : redirect(request, response, &rows);
+	enum err err = find_daily(request, response, day, database, &rows);
+	if (err || rows.count == 0)
+		return err;
+	bool d1 = text_equal(profile, "d1");
+	if (!table && !d1 && (!as || text_equal(as, stored_form(pg_text(&rows, 0, FOUND_KEY)))))
+		return redirect(request, response, &rows);
+	return backup_give_as(request, response, database, day, &rows, as, table, d1);
 }
 
 enum err backup_weekly_download(struct request *request, struct response *response)

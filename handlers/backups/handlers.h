@@ -34,6 +34,19 @@ enum err backup_weekly_download(struct request *request, struct response *respon
 enum err backup_link(struct request *request, struct response *response);
 enum err backup_guide(struct request *request, struct response *response);
 
+/*
+ * The store that has an object of the statement backup_find: the first, or the second when the first has lost it. From a second one that no client can reach the object is brought back
+ * at once. ERR_NOT_FOUND: neither has it. A store that does not answer is what the client will see.
+ */
+enum err backup_find_store(struct request *request, const struct pg_rows *rows, struct config *ret) MUST_USE;
+
+/* give_as.c: in another form than it is stored. as, table NULL: not said. */
+enum err backup_give_as(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, const char *as, const char *table,
+                        bool d1);
+
+/* Columns of the statement backup_find. */
+enum { FOUND_ID, FOUND_KEY, FOUND_SIZE, FOUND_VERIFIED, FOUND_ENCRYPTED, FOUND_SHA256, FOUND_REPLICA };
+
 /* change.c */
 enum err backup_trigger(struct request *request, struct response *response);
 enum err backup_verify(struct request *request, struct response *response);
@@ -62,6 +75,7 @@ enum err backup_retention_run(struct worker *worker, struct arena *arena, struct
 enum err backup_clock_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_heartbeat_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
+enum err backup_sweep_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_replicate_run(struct worker *worker, struct arena *arena, struct job *job);
 
 /* Queues backup.replicate when there is a second store and anything is due to be copied there. */

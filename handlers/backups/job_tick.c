@@ -56,6 +56,8 @@ static enum err tick(struct worker *worker, struct arena *arena)
 		return OK;
 	}
 	err = backup_replicate_ask(&worker->pg, arena, worker->config);
+	if (!err)
+		err = pg_query(&worker->pg, arena, STMT_BACKUP_SWEEP_DUE, PG_VALUES(worker->config->backups_space), NULL);
 	if (err || sources.count == 0)
 		return err;
 	err = take_slots(worker, arena);

@@ -5,35 +5,17 @@
 #include "core/base/text.h"
 #include "core/crypto/digest.h"
 #include "core/store/store.h"
+#include "handlers/backups/convert.h"
 #include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/pg_dump.h"
 #include "handlers/backups/prove.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_FILE_MAX = 65536 };
-
 /* Columns of the statement backup_to_verify. */
 enum { VERIFY_KEY, VERIFY_SIZE, VERIFY_SHA256, VERIFY_CONTENT, VERIFY_ENCRYPTED, VERIFY_DATABASE, VERIFY_REPLICA };
-
-static enum err load_key(const char *path, struct age_identity *ret, struct backup_failure *failure)
-{
-	char text[KEY_FILE_MAX];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	enum err err = ERR_INVALID;
-	if (n >= 0) {
-		text[n] = '\0';
-		err = age_identity_parse(text, ret);
-	}
-	explicit_bzero(text, sizeof(text));
-	return err ? backup_refuse(failure, "key_missing", "backups.identity_file") : OK;
-}
 
 static enum err test(const struct config *config, int fd, const struct pg_rows *rows, struct backup_failure *failure)
 {
@@ -49,7 +31,7 @@ static enum err test(const struct config *config, int fd, const struct pg_rows *
 	if (!err && (size != pg_i64(rows, 0, VERIFY_SIZE) || !text_equal(hex, pg_text(rows, 0, VERIFY_SHA256))))
 		return backup_refuse(failure, "object_damaged", "its bytes are not those that were stored");
 	if (!err && encrypted)
-		err = load_key(config->backups_identity_file, &identity, failure);
+		err = backup_load_key(config, &identity, failure);
 	if (!err && !content)
 		err = pg_dump_prove(config, fd, encrypted ? &identity : NULL, failure);
 	else if (!err) {

@@ -13,6 +13,14 @@ static void put_hash(struct json_writer *w, const char *name, const uint8_t hash
 	json_put_text(w, name, hex);
 }
 
+static void put_place(struct json_writer *w, const char *name, const struct source_place *place)
+{
+	json_array_open(w, name);
+	json_put_i64(w, NULL, place->offset);
+	json_put_i64(w, NULL, place->length);
+	json_array_close(w);
+}
+
 static void put_tables(struct json_writer *w, const struct source *source)
 {
 	json_array_open(w, "tables");
@@ -23,9 +31,51 @@ static void put_tables(struct json_writer *w, const struct source *source)
 		json_object_open(w, NULL);
 		json_put_text(w, "name", table->name);
 		json_put_i64(w, "rows", table->rows);
-		json_put_i64(w, "offset", table->offset);
-		json_put_i64(w, "length", table->length);
+		json_put_i64(w, "offset", table->filled.offset);
+		json_put_i64(w, "length", table->filled.length);
 		put_hash(w, "hash", table->hash);
+		if (table->kind == SOURCE_SHADOW)
+			json_put_bool(w, "shadow", true);
+		else
+			put_place(w, "created", &table->created);
+		if (table->counted.length)
+			put_place(w, "counted", &table->counted);
+		json_object_close(w);
+	}
+	json_array_close(w);
+}
+
+/* In the order of the dump. */
+static void put_virtual_tables(struct json_writer *w, const struct source *source)
+{
+	json_array_open(w, "virtualTables");
+	for (int i = 0; i < source->table_count; i++) {
+		const struct source_table *table = &source->tables[i];
+		if (table->kind != SOURCE_VIRTUAL)
+			continue;
+		json_object_open(w, NULL);
+		json_put_text(w, "name", table->name);
+		json_put_text(w, "sql", table->sql);
+		put_place(w, "created", &table->created);
+		json_array_open(w, "columns");
+		for (int column = 0; column < table->column_count; column++)
+			json_put_text(w, NULL, table->columns[column].name);
+		json_array_close(w);
+		json_object_close(w);
+	}
+	json_array_close(w);
+}
+
+static void put_objects(struct json_writer *w, const struct source *source)
+{
+	json_array_open(w, "objects");
+	for (int i = 0; i < source->object_count; i++) {
+		const struct source_object *object = &source->objects[i];
+		json_object_open(w, NULL);
+		json_put_text(w, "type", object->type);
+		json_put_text(w, "name", object->name);
+		json_put_text(w, "table", object->table);
+		put_place(w, "created", &object->created);
 		json_object_close(w);
 	}
 	json_array_close(w);
@@ -41,7 +91,10 @@ static void put_content(struct json_writer *w, const struct manifest *manifest)
 	json_put_i64(w, "bytes", dump->bytes);
 	json_put_i64(w, "userVersion", dump->source.user_version);
 	json_put_i64(w, "applicationId", dump->source.application_id);
+	json_put_text(w, "encoding", dump->source.utf16 ? dump->source.big_endian ? "UTF-16be" : "UTF-16le" : "UTF-8");
 	put_tables(w, &dump->source);
+	put_virtual_tables(w, &dump->source);
+	put_objects(w, &dump->source);
 	json_array_open(w, "frames");
 	for (int i = 0; i < manifest->pack->frame_count; i++) {
 		json_array_open(w, NULL);

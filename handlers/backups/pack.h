@@ -51,4 +51,7 @@ void pack_release(struct pack *pack);
  */
 enum err unpack_file(struct arena *arena, int fd, const struct age_identity *identity, struct sink to) MUST_USE;
 
+/* Unpacks length bytes at offset from that are whole frames of zstd, none of them encrypted. ERR_INVALID: they are not, or are damaged. */
+enum err unpack_frames(struct arena *arena, int fd, int64_t from, int64_t length, struct sink to) MUST_USE;
+
 #endif

@@ -54,7 +54,13 @@ static enum err sweep(struct pg *pg, struct arena *arena, const struct config *c
 		else
 			log_write(LOG_LEVEL_WARN, "backup_kept_by_store", LOG_TEXT("key", key), LOG_TEXT("reason", err_name(gone)));
 	}
-	return err;
+	return err ? err : pg_query(pg, arena, STMT_BACKUP_FORGET_MADE, PG_NONE, NULL);
+}
+
+enum err backup_sweep_run(struct worker *worker, struct arena *arena, struct job *job)
+{
+	enum err err = sweep(&worker->pg, arena, worker->config);
+	return err ? err : job_end(worker, arena, job, "done");
 }
 
 enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *config, bool dry_run, void (*tell)(const char *key, int64_t size), int64_t *ret_count,

@@ -32,6 +32,7 @@ const struct job_kind backup_job_kinds[] = {
     {"backup.replicate", backup_replicate_run, NULL},
     {"backup.clock", backup_clock_run, NULL},
     {"backup.heartbeat", backup_heartbeat_run, NULL},
+    {"backup.sweep", backup_sweep_run, NULL},
 };
 const size_t backup_job_kind_count = sizeof(backup_job_kinds) / sizeof(backup_job_kinds[0]);
 

@@ -273,7 +273,7 @@ static enum err read_objects(sqlite3 *db, struct arena *arena, struct source *so
 	while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
 		if (!source->objects)
 			source->objects = arena_array(arena, (size_t)sqlite3_column_int(statement, 4), sizeof(*source->objects));
-		struct source_object object = {column_copy(arena, statement, 0), column_copy(arena, statement, 1), column_copy(arena, statement, 2), column_copy(arena, statement, 3)};
+		struct source_object object = {column_copy(arena, statement, 0), column_copy(arena, statement, 1), column_copy(arena, statement, 2), column_copy(arena, statement, 3), {0, 0}};
 		if (!source->objects || !object.type || !object.name || !object.table || !object.sql) {
 			sqlite3_finalize(statement);
 			return ERR_TOO_LARGE;

@@ -23,6 +23,10 @@ enum source_kind {
 	SOURCE_VIRTUAL, /* has no rows of its own */
 };
 
+struct source_place {
+	int64_t offset, length;
+};
+
 struct source_column {
 	const char *name;
 	bool generated; /* cannot be inserted; its values are in the content hash */
@@ -35,15 +39,17 @@ struct source_table {
 	bool without_rowid;
 	bool has_rowid_column;     /* a column is the rowid */
 	const char *rowid;         /* name under which a rowid that is no column can be read and written; NULL: it need not or cannot */
-	struct source_column *columns;
+	struct source_column *columns; /* of a virtual table those that can be seen, filled by a dump; NULL when its module does not say */
 	int column_count;
 	int64_t rows;              /* filled while the content is read, as is hash */
 	uint8_t hash[32];
-	int64_t offset, length;    /* of its rows in a dump */
+	/* Places in a dump: CREATE TABLE, the rows with their marks, the row in sqlite_sequence (length 0: none). */
+	struct source_place created, filled, counted;
 };
 
 struct source_object {
 	const char *type, *name, *table, *sql;
+	struct source_place created; /* in a dump */
 };
 
 struct source {

@@ -120,3 +120,25 @@ enum err unpack_file(struct arena *arena, int fd, const struct age_identity *ide
 	ZSTD_freeDCtx(inflate.zstd);
 	return err;
 }
+
+enum err unpack_frames(struct arena *arena, int fd, int64_t from, int64_t length, struct sink to)
+{
+	struct inflate inflate = {.to = to, .zstd = ZSTD_createDCtx(), .out_size = ZSTD_DStreamOutSize(), .first_count = MAGIC};
+	char *buffer = arena_alloc(arena, READ_SIZE);
+	inflate.out = arena_alloc(arena, inflate.out_size);
+	enum err err = buffer && inflate.out && inflate.zstd ? OK : ERR_TOO_LARGE;
+	while (!err && length) {
+		ssize_t n = pread(fd, buffer, length < READ_SIZE ? (size_t)length : READ_SIZE, from);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			err = n < 0 ? ERR_IO : ERR_INVALID;
+			break;
+		}
+		err = inflate_frames(&inflate, buffer, (size_t)n);
+		from += n;
+		length -= n;
+	}
+	ZSTD_freeDCtx(inflate.zstd);
+	return err ? err : inflate_end(&inflate);
+}

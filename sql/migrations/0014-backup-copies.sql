@@ -13,3 +13,7 @@ ALTER TABLE tidegate.backup_object DROP CONSTRAINT backup_object_state_check;
 ALTER TABLE tidegate.backup_object ADD CONSTRAINT backup_object_state_check CHECK (state IN ('making', 'stored', 'deleting', 'deleted'));
 
 INSERT INTO tidegate.event_type VALUES ('backup.replica_failed');
+
+-- made: another form of a backup, for one download. Never more than making; goes after two hours, row and all.
+ALTER TABLE tidegate.backup_object DROP CONSTRAINT backup_object_kind_check;
+ALTER TABLE tidegate.backup_object ADD CONSTRAINT backup_object_kind_check CHECK (kind IN ('daily', 'weekly', 'made'));

@@ -76,7 +76,7 @@ UPDATE tidegate.backup_object SET state = 'deleting'
 WHERE id = $1::uuid AND state = 'stored' AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
 
 -- name: backup_going
-WITH abandoned AS (UPDATE tidegate.backup_object SET state = 'deleting' WHERE space = $1 AND state = 'making' AND created_at < now() - interval '1 day' RETURNING id, key)
+WITH abandoned AS (UPDATE tidegate.backup_object SET state = 'deleting' WHERE space = $1 AND state = 'making' AND created_at < now() - CASE kind WHEN 'made' THEN interval '2 hours' ELSE interval '1 day' END RETURNING id, key)
 SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' UNION ALL SELECT id, key FROM abandoned ORDER BY key;
 
 -- name: backup_deleted
@@ -246,3 +246,16 @@ SELECT tidegate.backup_clock($1, $2, $3, $4::bigint, $5::bigint);
 -- name: clock_now
 -- The clock of the database, microseconds since 1970.
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+
+-- name: backup_content
+SELECT manifest -> 'content' FROM tidegate.backup_object WHERE id = $1::uuid;
+
+-- name: backup_made
+SELECT tidegate.backup_made($1, $2, $3::date);
+
+-- name: backup_sweep_due
+SELECT tidegate.job_enqueue('backup.sweep', '{}', $1, 'backup.sweep', NULL)
+WHERE EXISTS (SELECT FROM tidegate.backup_object WHERE space = $1 AND kind = 'made' AND created_at < now() - interval '2 hours');
+
+-- name: backup_forget_made
+DELETE FROM tidegate.backup_object WHERE kind = 'made' AND state = 'deleted';

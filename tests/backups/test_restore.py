@@ -118,6 +118,43 @@ def test_one_table(tmp_path, source):
     assert not (tmp_path / "no.db").exists()
 
 
+def test_one_table_and_what_hangs_on_it(tmp_path):
+    """Views, triggers, indexes, foreign keys, counters and full-text tables around a table: what is its own stays, what would be broken without the others goes."""
+    db = sqlite3.connect(tmp_path / "s.db")
+    db.executescript("""
+        CREATE TABLE parent(id INTEGER PRIMARY KEY AUTOINCREMENT, name UNIQUE);
+        CREATE TABLE child(id INTEGER PRIMARY KEY AUTOINCREMENT, parent REFERENCES parent(id) ON DELETE CASCADE, note, upper AS (upper(note)));
+        CREATE TABLE log(what);
+        CREATE INDEX child_note ON child(note) WHERE note IS NOT NULL;
+        CREATE INDEX child_upper ON child(upper(note));
+        CREATE VIEW family AS SELECT p.name, c.note FROM parent p JOIN child c ON c.parent = p.id;
+        CREATE TRIGGER family_in INSTEAD OF INSERT ON family BEGIN INSERT INTO parent(name) VALUES(new.name); END;
+        CREATE TRIGGER child_log AFTER DELETE ON child BEGIN INSERT INTO log VALUES(old.note); END;
+        CREATE TRIGGER parent_log AFTER INSERT ON parent BEGIN INSERT INTO log VALUES(new.name); END;
+        CREATE VIRTUAL TABLE words USING fts5(word);
+        INSERT INTO parent(name) VALUES('a'), ('b');
+        INSERT INTO child(parent, note) VALUES(1, 'x'), (2, 'y'), (2, NULL);
+        DELETE FROM child WHERE note = 'y';
+        INSERT INTO words VALUES('hello'), ('world');
+    """)
+    db.commit()
+    db.close()
+    dump(tmp_path / "s.db", tmp_path / "s.sql")
+    wanted = {"parent": {"parent", "parent_log"}, "child": {"child", "child_note", "child_upper", "child_log"}, "log": {"log"}}
+    source = sqlite_dumps.content(tmp_path / "s.db")
+    for table, names in wanted.items():
+        restore(tmp_path / "s.sql", tmp_path / f"{table}.db", "--table", table)
+        got = sqlite_dumps.content(tmp_path / f"{table}.db")
+        assert {name for _, name, _ in got["schema"]} == names and got[f"table {table}"] == source[f"table {table}"]
+        assert got.get("sequence", []) == [row for row in source["sequence"] if row[0] == table.encode()]
+    one = sqlite3.connect(tmp_path / "child.db")
+    one.execute("PRAGMA foreign_keys = ON")
+    assert [row[2] for row in one.execute("PRAGMA foreign_key_list(child)")] == ["parent"], "it says what it refers to, which is not there"
+    restore(tmp_path / "s.sql", tmp_path / "words.db", "--table", "words")
+    assert sqlite3.connect(tmp_path / "words.db").execute("SELECT count(*) FROM words WHERE words MATCH 'hello'").fetchone() == (1,)
+    assert "no table" in restore(tmp_path / "s.sql", tmp_path / "no.db", "--table", "family", status=65)
+
+
 def test_plain_directory(tmp_path, source):
     """A copy of the bucket, or a folder of dates: the newest, or the one that is named."""
     db = sqlite3.connect(source)

@@ -139,8 +139,8 @@ def test_what_there_is(backups):
     answer = api(backups, "GET", "/backups/download/2020-01-01/shop", headers={"Accept-Language": "fr"})
     assert answer.json()["available"] == today(backups) and "sauvegarde" in answer.json()["detail"]
     assert api(backups, "GET", "/backups/download/2020-01-01/nothing").json()["available"] == "shop, users"
-    answer = api(backups, "GET", f"/backups/download/{today(backups)}/shop?table=thing")
-    assert answer.status_code == 400 and answer.json()["errors"][0]["field"] == "table"
+    answer = api(backups, "GET", f"/backups/download/{today(backups)}/shop?table=nothing")
+    assert answer.status_code == 404 and answer.json()["code"] == "backup_table_not_found" and answer.json()["available"] == "thing, tag"
 
 
 def test_trigger(backups):

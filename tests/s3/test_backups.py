@@ -89,3 +89,32 @@ def test_a_second_store(store, request, first):
         assert backups.rows("SELECT replica_error FROM tidegate.backup_object WHERE key = %s", key) == [("replica_missing",)]
     finally:
         backups.stop()
+
+
+def test_one_table_of_a_bucket(store, request, tmp_path):
+    """Only the frames that hold the table are fetched, and the table is what it was."""
+    import sqlite3
+    backups = Backups({}, **store.options())
+    request.node.instances = [backups.instance]
+    try:
+        db = sqlite3.connect(backups.path("two"))
+        for name in ("first", "second", "third"):
+            db.execute(f"CREATE TABLE {name}(x)")
+            db.executemany(f"INSERT INTO {name} VALUES(?)", ((f"{name} {i * 7919 % 100003} " * 8,) for i in range(20000)))
+        db.commit()
+        db.close()
+        backups.sources.append({"name": "two", "path": backups.path("two")})
+        backups.write_sources()
+        backups.open_up()
+        backups.run()
+        token = backups.instance.token("admin", "admin@ops", space="operations")
+        day = str(backups.rows("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0])
+        for query, name in (("table=first", "first"), ("table=third", "third"), ("as=sql", "second")):
+            answer = backups.instance.api("GET", f"/backups/download/{day}/two?{query}", token=token)
+            assert answer.status_code == 302, answer.text
+            (tmp_path / "t.sql").write_bytes(backups.instance.session.get(answer.headers["Location"]).content)
+            sqlite_dumps.shell(tmp_path / "t.sql", tmp_path / f"{name}.db")
+            question = f"SELECT rowid, x FROM {name} ORDER BY rowid"
+            assert sqlite3.connect(tmp_path / f"{name}.db").execute(question).fetchall() == sqlite3.connect(backups.path("two")).execute(question).fetchall()
+    finally:
+        backups.stop()

@@ -1,4 +1,4 @@
--- The second store: what is still to be copied there, and what is told when it cannot be.
+-- Objects of backups beside the run that made them: copies in the second store, objects that take the place of others, objects that are made for one download.
 
 -- Good, ended, and not at p_place: newest first. What failed waits for its time.
 CREATE OR REPLACE FUNCTION tidegate.backup_to_replicate(p_space text, p_place text)
@@ -62,3 +62,12 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION tidegate.backup_rewrapped FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_rewrapped TO tidegate_worker;
+
+-- An object that is about to be made for a download: known before it is there, so that it goes whatever happens.
+CREATE OR REPLACE FUNCTION tidegate.backup_made(p_key text, p_database text, p_day date)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tidegate, pg_temp AS $$
+	INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, state)
+	VALUES (current_setting('tidegate.space'), 'made', p_database, p_day, p_key, 0, repeat('0', 64), 'making');
+$$;
+REVOKE ALL ON FUNCTION tidegate.backup_made FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_made TO tidegate_api;
