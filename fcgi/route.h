@@ -27,6 +27,7 @@ enum route_flag {
 	ROUTE_TRANSACTION = 1 << 2,   /* runs inside a transaction under the scope; commits when the answer is 2xx */
 	ROUTE_CREATES = 1 << 3,       /* takes an idempotency key (implies a transaction) */
 	ROUTE_UPLOAD = 1 << 4,        /* may take upload_timeout_s instead of request_timeout_s */
+	ROUTE_BROWSER = 1 << 6,       /* also for people in a browser: the token may come as the password of Basic authentication. For GET alone: browsers send it by themselves */
 	ROUTE_SYNC = 1 << 5,          /* takes JSON of up to sync.max_bytes, in which a text may hold what PostgreSQL cannot store (json_parse_tolerant) */
 };
 

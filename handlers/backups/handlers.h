@@ -27,11 +27,17 @@ enum err backup_list(struct request *request, struct response *response);
 enum err backup_run_show(struct request *request, struct response *response);
 enum err backup_compare(struct request *request, struct response *response);
 
+/* healthy, degraded or unhealthy. */
+enum err backup_health_now(struct request *request, const char **ret) MUST_USE;
+
+/* page.c: the same for people; guide.c */
+enum err backup_page(struct request *request, struct response *response);
+enum err backup_guide(struct request *request, struct response *response);
+
 /* give.c */
 enum err backup_download(struct request *request, struct response *response);
 enum err backup_weekly_download(struct request *request, struct response *response);
 enum err backup_link(struct request *request, struct response *response);
-enum err backup_guide(struct request *request, struct response *response);
 
 /* change.c */
 enum err backup_trigger(struct request *request, struct response *response);

@@ -67,6 +67,9 @@ static const char *named(const struct pg_rows *rows, int row, const char *column
 enum err backup_info(struct request *request, struct response *response)
 {
 	const struct config *config = request->gate->config;
+	respond_header(response, "Vary", "Accept, Accept-Language, Authorization");
+	if (accept_names(request_param(request, "HTTP_ACCEPT"), "text/html"))
+		return backup_page(request, response);
 	struct json_writer *w = respond_json(response, 200);
 	json_put_text(w, "name", "Tidegate backups");
 	json_put_text(w, "version", TIDEGATE_VERSION);
@@ -82,8 +85,8 @@ enum err backup_info(struct request *request, struct response *response)
 	return respond_end(response);
 }
 
-/* Open: says whether backups work, not of what. A failed check outranks everything; so does a database that has nothing verified. */
-enum err backup_health(struct request *request, struct response *response)
+/* Says whether backups work, not of what. A failed check outranks everything; so does a database that has nothing verified. */
+enum err backup_health_now(struct request *request, const char **ret)
 {
 	const struct config *config = request->gate->config;
 	struct backup_sources sources;
@@ -103,7 +106,15 @@ enum err backup_health(struct request *request, struct response *response)
 			status = "degraded";
 		status = stale ? "unhealthy" : status;
 	}
-	if (err)
+	if (!err)
+		*ret = status;
+	return err;
+}
+
+enum err backup_health(struct request *request, struct response *response)
+{
+	const char *status = NULL;
+	if (backup_health_now(request, &status))
 		status = "unhealthy";
 	struct json_writer *w = respond_json(response, text_equal(status, "unhealthy") ? 503 : 200);
 	json_put_text(w, "status", status);

@@ -167,7 +167,7 @@ SELECT string_agg(DISTINCT to_char(day, 'YYYY-MM-DD'), ', ' ORDER BY to_char(day
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND ($2::text IS NULL OR database = $2);
 
 -- name: backup_newest_verified
-SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind FROM tidegate.backup_object
+SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind, sha256, row_count FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = 'daily' AND database = $1 AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL)
 ORDER BY day DESC, created_at DESC LIMIT 1;
 
