@@ -20,5 +20,7 @@ int complain_of_backup(const char *what, enum err err, const struct backup_failu
 int backup_run(struct command *command);
 /* `backup retention [--dry-run]`. */
 int backup_retention(struct command *command);
+/* `backup reconcile [--untracked report|adopt|delete]`. */
+int backup_reconcile_now(struct command *command);
 
 #endif

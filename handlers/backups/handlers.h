@@ -80,6 +80,24 @@ enum err backup_retain(struct pg *pg, struct arena *arena, const struct config *
 /* The name of an option of heartbeats whose URL may not be called (outgoing.h); NULL: all are fine. */
 const char *backup_heartbeat_refused(struct arena *arena, const struct config *config, const struct outgoing *outgoing);
 
+/* What is done with objects that the inventory does not know. */
+enum backup_untracked { UNTRACKED_REPORT, UNTRACKED_ADOPT, UNTRACKED_DELETE };
+bool backup_untracked_of(const char *name, enum backup_untracked *ret);
+
+struct backup_reconciled {
+	int64_t lost;                       /* backups whose object is gone or has another size */
+	int64_t untracked, untracked_bytes; /* objects that the inventory does not know, older than the grace time */
+	int64_t adopted, removed;           /* of these */
+};
+
+/*
+ * Compares the inventory with what lies in the store under daily/ and weekly/, page by page. tell is called for every object about which there is something to
+ * say: lost, untracked, adopted, deleted. The first keys of what is left untracked are in ret_keys (a text[] for statements). Errors as store_list; a
+ * store that does not answer says nothing.
+ */
+enum err backup_reconcile(struct pg *pg, struct arena *arena, const struct config *config, enum backup_untracked action, void (*tell)(const char *what, const char *key, int64_t size),
+                          struct backup_reconciled *ret, const char **ret_keys) MUST_USE;
+
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;
 extern const struct job_schedule backup_schedules[];

@@ -1,6 +1,5 @@
 /*
- * backup.retention and backup.reconcile: what is old goes, and what the inventory says is compared with what is there. Also called by
- * `tidegate backup retention`. Must never remove what the rules of tidegate.backup_expired keep; an object goes first, its row after.
+ * backup.retention: what is old goes. Also called by `tidegate backup retention`. Must never remove what the rules of tidegate.backup_expired keep; an object goes first, its row after.
  */
 #include "core/base/log.h"
 #include "core/store/store.h"
@@ -68,21 +67,5 @@ enum err backup_retention_run(struct worker *worker, struct arena *arena, struct
 {
 	int64_t count = 0, bytes = 0;
 	enum err err = backup_retain(&worker->pg, arena, worker->config, false, tell_log, &count, &bytes);
-	return err ? err : job_end(worker, arena, job, "done");
-}
-
-enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job)
-{
-	struct pg_rows rows;
-	enum err err = pg_query(&worker->pg, arena, STMT_BACKUP_INVENTORY, PG_VALUES(worker->config->backups_space), &rows);
-	for (int i = 0; !err && i < rows.count; i++) {
-		int64_t size = -1;
-		enum err there = store_look(worker->config, pg_text(&rows, i, 1), &size);
-		const char *code = there == ERR_NOT_FOUND ? "object_missing" : !there && size != pg_i64(&rows, i, 2) ? "object_damaged" : NULL;
-		if (code)
-			err = pg_query(&worker->pg, arena, STMT_BACKUP_LOST, PG_VALUES(pg_text(&rows, i, 0), code), NULL);
-		else if (there && there != ERR_NOT_FOUND)
-			err = there; /* a store that does not answer says nothing */
-	}
 	return err ? err : job_end(worker, arena, job, "done");
 }

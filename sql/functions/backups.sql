@@ -244,6 +244,14 @@ BEGIN
 	RETURN true;
 END $$;
 
+-- Is an object of the store older than the grace time? What is younger may be on its way.
+CREATE OR REPLACE FUNCTION tidegate.backup_is_old(p_modified bigint, p_hours int)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+	SELECT to_timestamp(p_modified) < now() - make_interval(hours => p_hours);
+$$;
+
+REVOKE ALL ON FUNCTION tidegate.backup_is_old FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_is_old TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_slot, tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh FROM PUBLIC;

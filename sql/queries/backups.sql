@@ -200,3 +200,35 @@ SELECT tidegate.backup_clock($1, $2, $3, $4::bigint, $5::bigint);
 -- name: clock_now
 -- The clock of the database, microseconds since 1970.
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+
+-- name: backup_untracked
+-- Of these objects those that the inventory of no space knows, neither as a backup nor as the manifest of one, and that are older than $4 hours. Unique index on key.
+SELECT k.key, k.size, k.modified FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (key, size, modified)
+WHERE tidegate.backup_is_old(k.modified, $4::int)
+  AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE o.key = k.key AND o.state <> 'deleted')
+  AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE right(k.key, 5) = '.json' AND o.key = left(k.key, -5) AND o.state <> 'deleted')
+ORDER BY k.key;
+
+-- name: backup_may_remove
+-- Asked once more before an untracked object goes: nobody knows it still, nobody is backing up, and no run could choose its key any more (a run uses that of the day, an archive that of the week).
+SELECT NOT EXISTS (SELECT FROM tidegate.backup_run WHERE state = 'running')
+   AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE o.state <> 'deleted' AND (o.key = $1 OR right($1, 5) = '.json' AND o.key = left($1, -5)))
+   AND CASE WHEN $1 LIKE 'daily/____-__-__/%' THEN substr($1, 7, 10) < to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+            WHEN $1 LIKE 'weekly/____-W__.%' THEN substr($1, 8, 8) < to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW') ELSE true END;
+
+-- name: backup_adopt
+-- An object that was not known becomes a backup like any other, as old as it is, and is tested: until then nobody calls it verified. No row: somebody knows it meanwhile.
+WITH adopted AS (
+	INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, content_hash, row_count, table_count, recipients, manifest, created_at)
+	VALUES ($1, 'daily', $2, $3::date, $4, $5::bigint, $6, $7, $8::bigint, $9::int, $10::text[], $11::jsonb, to_timestamp($12::bigint))
+	ON CONFLICT (key) DO UPDATE
+	SET space = $1, database = $2, day = $3::date, size = $5::bigint, sha256 = $6, content_hash = $7, row_count = $8::bigint, table_count = $9::int, recipients = $10::text[],
+	    manifest = $11::jsonb, created_at = to_timestamp($12::bigint), verified_at = NULL, verify_error = NULL, state = 'stored', deleted_at = NULL, result_id = NULL, run_id = NULL,
+	    archive_id = NULL
+	WHERE backup_object.state = 'deleted'
+	RETURNING id
+)
+SELECT id, tidegate.job_enqueue('backup.verify', jsonb_build_object('id', id), $1, id::text, 'backup.verify') FROM adopted;
+
+-- name: backup_untracked_told
+SELECT tidegate.event_emit($1, 'backup.untracked', jsonb_build_object('count', $2::bigint, 'bytes', $3::bigint, 'keys', to_jsonb($4::text[])));

@@ -39,3 +39,18 @@ def test_run_restore_and_retention(backups, tmp_path):
     backups.instance.replace_object(lost, None)
     backups.rows("SELECT tidegate.job_enqueue('backup.reconcile', '{}', '', 'backup.reconcile', NULL)")
     wait_until(lambda: backups.object("shop")[4] == "object_missing", 60, "the loss to be seen")
+
+
+def test_untracked(backups):
+    """More objects than a page of the store holds: each is found; those that are deleted by the option are gone, the inventory's own stay."""
+    backups.run("users")
+    mine = backups.object("users")[0]
+    strays = [f"daily/2020-01-01/stray-{n}.sql" for n in range(1100)]
+    for key in strays:
+        backups.instance.replace_object(key, b"x")
+    young = backups.instance.run("backup", "reconcile", "--untracked", "delete").stdout
+    assert "0 untracked" in young, "they may be on their way"
+    backups.rows("CREATE OR REPLACE FUNCTION tidegate.backup_is_old(p_modified bigint, p_hours int) RETURNS boolean LANGUAGE sql AS 'SELECT true'")  # five days later
+    assert "1100 untracked" in backups.instance.run("backup", "reconcile").stdout
+    assert "1100 deleted" in backups.instance.run("backup", "reconcile", "--untracked", "delete").stdout
+    assert backups.instance.object(strays[0]) is None and backups.instance.object(strays[-1]) is None and backups.instance.object(mine)
