@@ -22,10 +22,13 @@ extern const struct route_table backup_routes;
 enum err backup_info(struct request *request, struct response *response);
 enum err backup_health(struct request *request, struct response *response);
 enum err backup_status(struct request *request, struct response *response);
-enum err backup_metrics(struct request *request, struct response *response);
 enum err backup_list(struct request *request, struct response *response);
 enum err backup_run_show(struct request *request, struct response *response);
 enum err backup_compare(struct request *request, struct response *response);
+
+/* metrics.c: one of its own, and a part of GET /metrics (gate.h) */
+enum err backup_metrics(struct request *request, struct response *response);
+enum err backup_figures(struct request *request, struct buf *out);
 
 /* healthy, degraded or unhealthy. */
 enum err backup_health_now(struct request *request, const char **ret) MUST_USE;

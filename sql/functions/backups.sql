@@ -260,3 +260,4 @@ GRANT EXECUTE ON FUNCTION tidegate.backup_due, tidegate.backup_expired, tidegate
 REVOKE ALL ON FUNCTION tidegate.backup_begin, tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_begin TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap TO tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.backup_failures_in_a_row TO tidegate_api; -- of what row-level security shows it

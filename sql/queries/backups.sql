@@ -136,10 +136,7 @@ SELECT d.name, v.verified_at AS "lastVerifiedAt", extract(epoch FROM now() - v.v
        (SELECT coalesce(json_agg(s.size), '[]') FROM (SELECT size FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name
         AND o.state = 'stored' ORDER BY o.day DESC, o.created_at DESC LIMIT 7) s) AS sizes,
        (SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
-        ORDER BY r.started_at DESC LIMIT 1) AS _error,
-       coalesce(extract(epoch FROM v.verified_at), 0)::bigint AS _verified,
-       ((SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
-        ORDER BY r.started_at DESC LIMIT 1) IS NOT NULL)::int AS _failed
+        ORDER BY r.started_at DESC LIMIT 1) AS _error
 FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
 LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
 	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
@@ -232,3 +229,22 @@ SELECT id, tidegate.job_enqueue('backup.verify', jsonb_build_object('id', id), $
 
 -- name: backup_untracked_told
 SELECT tidegate.event_emit($1, 'backup.untracked', jsonb_build_object('count', $2::bigint, 'bytes', $3::bigint, 'keys', to_jsonb($4::text[])));
+
+-- name: backup_gauges
+-- Per name, in the order of handlers/backups/metrics.c. Relies on backup_object_database_idx and backup_result_database_idx.
+SELECT d.name, coalesce(extract(epoch FROM v.verified_at), 0)::bigint,
+       coalesce((SELECT extract(epoch FROM max(r.ended_at)) FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.state = 'succeeded'), 0)::bigint,
+       coalesce(v.size, 0), coalesce(v.row_count, 0), coalesce(round(extract(epoch FROM l.ended_at - l.started_at)), 0)::bigint, (l.error IS NOT NULL)::int::bigint,
+       tidegate.backup_failures_in_a_row(current_setting('tidegate.space'), d.name, 'infinity')
+FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
+	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+	ORDER BY r.started_at DESC LIMIT 1) l ON true
+ORDER BY d.place;
+
+-- name: backup_inventory_figures
+SELECT count(*) FILTER (WHERE state = 'stored' AND verified_at IS NOT NULL AND verify_error IS NULL), count(*) FILTER (WHERE state = 'stored' AND verified_at IS NULL AND verify_error IS NULL),
+       count(*) FILTER (WHERE state = 'stored' AND verify_error IS NOT NULL), count(*) FILTER (WHERE state = 'deleting'), coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::bigint,
+       (SELECT count(*) FROM tidegate.backup_run WHERE space = current_setting('tidegate.space') AND state = 'running')
+FROM tidegate.backup_object WHERE space = current_setting('tidegate.space') AND state <> 'deleted';
