@@ -20,6 +20,8 @@ int complain_of_backup(const char *what, enum err err, const struct backup_failu
 int backup_run(struct command *command);
 /* `backup retention [--dry-run]`. */
 int backup_retention(struct command *command);
+/* `backup reconcile [--untracked report|adopt|delete]`. */
+int backup_reconcile_now(struct command *command);
 
 /* `backup rewrap --identity FILE [--dry-run] [DATABASE]…`. */
 int backup_rewrap_command(struct command *command);

@@ -90,12 +90,12 @@ static void look_at_database(struct diagnosis *d)
 	if (pg_query(&pg, d->command->arena, STMT_CLOCK_NOW, PG_NONE, &rows) == OK)
 		look_at_clock(d, "database", clock_ahead_s(pg_i64(&rows, 0, 0), 1, before, clock_unix_us()));
 	if (pg_query(&pg, d->command->arena, STMT_QUEUE_STATE, PG_NONE, &rows) == OK) {
-		if (pg_i64(&rows, 0, 1) > QUEUE_LATE_S)
-			wrong(d, "a job has been waiting for %lld s: is a worker running?", (long long)pg_i64(&rows, 0, 1));
+		if (pg_i64(&rows, 0, 0) > QUEUE_LATE_S)
+			wrong(d, "a job has been waiting for %lld s: is a worker running?", (long long)pg_i64(&rows, 0, 0));
 		else
 			fine("no job waits too long");
-		if (pg_i64(&rows, 0, 2))
-			wrong(d, "%lld jobs are dead letters: `tidegate jobs list --state dead`, docs/operations.md", (long long)pg_i64(&rows, 0, 2));
+		if (pg_i64(&rows, 0, 1))
+			wrong(d, "%lld jobs are dead letters: `tidegate jobs list --state dead`, docs/operations.md", (long long)pg_i64(&rows, 0, 1));
 		else
 			fine("no dead letters");
 	}

@@ -53,9 +53,12 @@ int command_serve(struct command *command)
 	static struct gate gate;
 	const char *socket = option_value(command, "--socket");
 	const struct route_table tables[] = {system_routes, import_routes, sqlite_routes, sync_routes, webhook_routes, backup_routes};
+	static enum err (*const figures[])(struct request *request, struct buf *out) = {backup_figures};
 	const struct job_care_table care[] = {import_job_care, sqlite_job_care};
 	gate.config = command->config;
 	gate.job_care = care;
+	gate.figures = figures;
+	gate.figure_count = sizeof(figures) / sizeof(figures[0]);
 	gate.job_care_count = sizeof(care) / sizeof(care[0]);
 	if (!set_up_keys(command->config, &gate) || !load_catalog(command, &gate.catalog) || !load_outgoing(command, &gate.webhooks))
 		return EXIT_CONFIGURATION;

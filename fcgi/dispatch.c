@@ -111,6 +111,7 @@ void dispatch(struct request *request, struct response *response, const struct r
 		return;
 	}
 	allow_seconds(request->gate, (unsigned)(route->flags & ROUTE_UPLOAD ? config->upload_timeout_s : config->request_timeout_s));
+	request->browser = route->flags & ROUTE_BROWSER;
 	enum problem problem = guard_check(request, route->guard);
 	if (problem == PROBLEM_COUNT)
 		problem = prepare_body(request, route);

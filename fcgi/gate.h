@@ -15,6 +15,8 @@
 #include "core/schema/catalog.h"
 
 struct job_care_table;
+struct request;
+struct buf;
 
 struct gate {
 	const struct config *config;
@@ -28,6 +30,9 @@ struct gate {
 	struct publisher publisher; /* of hints */
 	const struct job_care_table *job_care; /* of every capability */
 	size_t job_care_count;
+	/* What capabilities add to GET /metrics, handed down by `tidegate serve`: whole families of Prometheus text, or nothing. */
+	enum err (*const *figures)(struct request *request, struct buf *out);
+	size_t figure_count;
 };
 
 #endif

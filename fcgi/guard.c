@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/metrics.h"
+#include "core/crypto/base64.h"
 #include "core/crypto/parser_signature.h"
 
 #include <string.h>
@@ -90,16 +91,38 @@ enum problem guard_check_body(struct request *request, enum guard guard)
 	return reason == JWT_EXPIRED ? PROBLEM_CALL_EXPIRED : PROBLEM_CALL_UNSIGNED;
 }
 
+/* What stands behind the colon of Basic credentials. Empty: they are none. */
+static struct str password_of(struct request *request, struct str base64)
+{
+	size_t room = BASE64_DECODED_MAX(base64.n), n = 0;
+	char *text = arena_alloc(request->arena, room + 1);
+	if (!text || base64_decode(base64.p, base64.n, text, room, &n))
+		return (struct str){NULL, 0};
+	text[n] = '\0';
+	const char *colon = memchr(text, ':', n);
+	return colon ? (struct str){colon + 1, n - (size_t)(colon + 1 - text)} : (struct str){NULL, 0};
+}
+
+/* The token as it came. Empty: none did. */
+static struct str token_of(struct request *request)
+{
+	const char *authorization = request_param(request, "HTTP_AUTHORIZATION");
+	if (authorization && strncasecmp(authorization, "Bearer ", 7) == 0)
+		return str_trim(str_of(authorization + 7));
+	if (authorization && request->browser && (request->method == METHOD_GET || request->method == METHOD_HEAD) && strncasecmp(authorization, "Basic ", 6) == 0)
+		return password_of(request, str_trim(str_of(authorization + 6)));
+	return (struct str){NULL, 0};
+}
+
 enum problem guard_check(struct request *request, enum guard guard)
 {
 	if (guard == GUARD_OPEN)
 		return PROBLEM_COUNT;
 	if (guard == GUARD_QUEUE || guard == GUARD_PARSER_QUEUE || guard == GUARD_PARSER_CALLBACK)
 		return check_call(request, guard);
-	const char *authorization = request_param(request, "HTTP_AUTHORIZATION");
-	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+	struct str token = token_of(request);
+	if (!token.n)
 		return PROBLEM_UNAUTHORIZED;
-	struct str token = str_trim(str_of(authorization + 7));
 	enum jwt_reason reason =
 	    jwks_verify(&request->gate->jwks, request->arena, &request->gate->policy, token.p, token.n, clock_unix(), &request->claims);
 	if (reason != JWT_OK)

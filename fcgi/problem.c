@@ -105,6 +105,23 @@ enum language language_of(const char *accept_language)
 	return french > english ? LANGUAGE_FR : LANGUAGE_EN;
 }
 
+bool accept_names(const char *accept, const char *type)
+{
+	const char *p = accept ? accept : "";
+	while (*p) {
+		size_t n = strcspn(p, ",");
+		struct str range = str_trim((struct str){p, n});
+		struct str name = {range.p, range.n};
+		for (size_t i = 0; i < range.n; i++)
+			if (range.p[i] == ';' && name.n == range.n)
+				name = str_trim((struct str){range.p, i});
+		if (str_equal_ignore_case(name, type) && weight_of(range) > 0)
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
+}
+
 enum err problem_docs(struct buf *out)
 {
 	buf_append_text(out, "# Problems\n\nEvery refusal is `application/problem+json` (RFC 9457) with one of these codes. Made from `fcgi/problem.def` by\n"

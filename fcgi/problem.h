@@ -5,6 +5,8 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 
+#include <stdbool.h>
+
 enum problem {
 #define PROBLEM(id, code, status, en, fr) PROBLEM_##id,
 #include "fcgi/problem.def"
@@ -26,6 +28,9 @@ enum problem problem_of(enum err err);
 
 /* The language a client prefers by Accept-Language (RFC 9110, weights honoured); English when it names neither. */
 enum language language_of(const char *accept_language);
+
+/* Does an Accept header name this very type (text/html), with a weight? Ranges such as text/ followed by an asterisk do not count. NULL: it names nothing. */
+bool accept_names(const char *accept, const char *type);
 
 /* docs/errors.md / nginx/snippets/problems.conf: the same sentences where nginx itself answers. */
 enum err problem_docs(struct buf *out);

@@ -46,6 +46,7 @@ struct request {
 	struct jwt_claims claims;
 	struct pg_scope scope; /* of claims: for pg_call and pg_begin */
 	struct queue_call call; /* of a signed call: GUARD_QUEUE */
+	bool browser;          /* ROUTE_BROWSER: a person may sign in, with the token as the password */
 	bool wake;             /* the handler queued a job: workers are notified after the commit */
 };
 

@@ -82,6 +82,8 @@ static void write_problem(struct response *response)
 	respond_header(response, "Content-Language", request->language == LANGUAGE_FR ? "fr" : "en");
 	if (response->problem == PROBLEM_CALL_UNSIGNED || response->problem == PROBLEM_CALL_EXPIRED)
 		respond_header(response, "WWW-Authenticate", "Upstash-Signature");
+	else if (response->status == 401 && request->browser && accept_names(request_param(request, "HTTP_ACCEPT"), "text/html"))
+		respond_header(response, "WWW-Authenticate", "Basic realm=\"Tidegate: any name, the token as the password\", charset=\"UTF-8\"");
 	else if (response->status == 401)
 		respond_header(response, "WWW-Authenticate", response->problem == PROBLEM_TOKEN_EXPIRED ? "Bearer error=\"invalid_token\"" : "Bearer");
 	if (response->status == 503 || response->status == 429 || response->status == 504)

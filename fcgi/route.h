@@ -28,6 +28,7 @@ enum route_flag {
 	ROUTE_CREATES = 1 << 3,       /* takes an idempotency key (implies a transaction) */
 	ROUTE_UPLOAD = 1 << 4,        /* may take upload_timeout_s instead of request_timeout_s */
 	ROUTE_SYNC = 1 << 5,          /* takes JSON of up to sync.max_bytes with a list of changes, as a tree (json_tree.h) */
+	ROUTE_BROWSER = 1 << 6,       /* also for people in a browser: the token may come as the password of Basic authentication. For GET alone: browsers send it by themselves */
 };
 
 struct route {

@@ -249,3 +249,15 @@ bool is_uuid(const char *text)
 	}
 	return true;
 }
+
+const char *size_text(struct arena *arena, int64_t bytes)
+{
+	static const char *const units[] = {"KB", "MB", "GB", "TB"};
+	double value = (double)bytes / 1024;
+	size_t unit = 0;
+	if (bytes < 1024)
+		return arena_printf(arena, "%lld B", (long long)bytes);
+	for (; value >= 1024 && unit < sizeof(units) / sizeof(units[0]) - 1; unit++)
+		value /= 1024;
+	return arena_printf(arena, "%.1f %s", value, units[unit]);
+}

@@ -38,6 +38,9 @@ enum err parse_i64_n(const char *text, size_t n, int64_t min, int64_t max, int64
 #define REAL_TEXT_SIZE 32
 size_t real_text(double value, char out[REAL_TEXT_SIZE]);
 
+/* A number of bytes for people: 512 B, 1.5 KB, 2.0 GB (1024 is the base). NULL: no memory. */
+const char *size_text(struct arena *arena, int64_t bytes) MUST_USE;
+
 /* Whole n bytes are UTF-8 as RFC 3629 has it (no surrogates, no overlong forms, at most U+10FFFF). NUL is allowed. */
 bool utf8_valid(const char *bytes, size_t n);
 

@@ -17,6 +17,7 @@ struct store_driver {
 	enum err (*parts_complete)(const struct config *config, const char *key, const char *id, int64_t size, int64_t part_size);
 	enum err (*parts_abort)(const struct config *config, const char *key, const char *id);
 	enum err (*sweep_parts)(const struct config *config, int64_t age_s, int64_t *count);
+	enum err (*list)(const struct config *config, const char *prefix, store_seen *seen, void *context);
 	enum err (*clock)(const struct config *config, int64_t *ret_ahead_s); /* NULL: it has none of its own */
 	bool put_once; /* an upload URL must carry If-None-Match */
 };

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -111,6 +112,46 @@ enum err local_link(const struct config *config, const char *path, const char *k
 	return err;
 }
 
+enum { FOLDERS_MAX = 12 };
+
+/* Everything in a folder, whose descriptor it takes; path is what stands before a name, with its slash. */
+static enum err list_folder(int fd, const char *path, int depth, store_seen *seen, void *context)
+{
+	char key[STORE_KEY_MAX + 256];
+	enum err err = OK;
+	DIR *folder = fdopendir(fd);
+	if (!folder) {
+		close(fd);
+		return ERR_IO;
+	}
+	for (struct dirent *entry; !err && (entry = readdir(folder));) {
+		struct stat st;
+		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, "..") || fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		bool is_folder = S_ISDIR(st.st_mode);
+		int n = snprintf(key, sizeof(key), "%s%s%s", path, entry->d_name, is_folder ? "/" : "");
+		if (n < 0 || (size_t)n >= sizeof(key) || (is_folder && depth == 0)) {
+			err = ERR_TOO_LARGE;
+		} else if (is_folder) {
+			int below = openat(dirfd(folder), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			err = below >= 0 ? list_folder(below, key, depth - 1, seen, context) : errno == ENOENT ? OK : store_errno();
+		} else if (S_ISREG(st.st_mode)) {
+			err = seen(context, &(struct store_entry){key, st.st_size, st.st_mtime});
+		}
+	}
+	closedir(folder);
+	return err;
+}
+
+static enum err local_list(const struct config *config, const char *prefix, store_seen *seen, void *context)
+{
+	const char *nothing;
+	int fd = open_parent(config, prefix, false, &nothing);
+	if (fd < 0)
+		return errno == ENOENT ? OK : store_errno();
+	return list_folder(fd, prefix, FOLDERS_MAX, seen, context);
+}
+
 static enum err local_remove(const struct config *config, const char *key)
 {
 	const char *name;
@@ -145,6 +186,7 @@ const struct store_driver store_local = {
     .open_range = local_open_range,
     .place = local_link,
     .remove = local_remove,
+    .list = local_list,
     .parts_begin = local_parts_begin,
     .parts_arrived = local_parts_arrived,
     .parts_complete = local_parts_complete,

@@ -10,6 +10,7 @@
 #include "core/store/s3.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,37 @@ static enum err s3_store_clock(const struct config *config, int64_t *ret_ahead_s
 	if (date)
 		*ret_ahead_s = clock_ahead_s(date * 1000000, 1000000, before, after);
 	return date ? OK : ERR_NOT_FOUND;
+}
+
+static enum err list_page(struct session *session, const char *prefix, const char *token, store_seen *seen, void *context, char next[S3_KEY_MAX * 4])
+{
+	struct s3_page page;
+	enum err err = s3_list(&session->s3, &session->arena, prefix, *token ? token : NULL, &page);
+	for (size_t i = 0; !err && i < page.count; i++) {
+		int64_t modified_us = 0;
+		if (clock_parse_iso8601(page.entries[i].modified ? page.entries[i].modified : "", &modified_us))
+			return ERR_INVALID;
+		err = seen(context, &(struct store_entry){page.entries[i].key, page.entries[i].size, modified_us / 1000000});
+	}
+	if (!err && snprintf(next, S3_KEY_MAX * 4, "%s", page.next ? page.next : "") >= S3_KEY_MAX * 4)
+		err = ERR_TOO_LARGE;
+	return err;
+}
+
+/* Memory for one page at a time. */
+static enum err s3_store_list(const struct config *config, const char *prefix, store_seen *seen, void *context)
+{
+	char token[S3_KEY_MAX * 4] = "", next[S3_KEY_MAX * 4] = "";
+	enum err err = OK;
+	do {
+		struct session session;
+		err = open_session(&session, config);
+		if (!err)
+			err = list_page(&session, prefix, token, seen, context, next);
+		err = close_session(&session, "list", err);
+		memcpy(token, next, sizeof(token));
+	} while (!err && *token);
+	return err;
 }
 
 /* to 0: all of it. */
@@ -243,6 +275,7 @@ const struct store_driver store_s3 = {
     .parts_complete = s3_store_parts_complete,
     .parts_abort = s3_store_parts_abort,
     .sweep_parts = s3_store_sweep_parts,
+    .list = s3_store_list,
     .clock = s3_store_clock,
     .put_once = true,
 };

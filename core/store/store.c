@@ -190,6 +190,11 @@ enum err store_place(const struct config *config, const char *spool_path, const 
 	return store_key_valid(key) ? driver(config)->place(config, spool_path, key) : ERR_INVALID;
 }
 
+enum err store_list(const struct config *config, const char *prefix, store_seen *seen, void *context)
+{
+	return driver(config)->list(config, prefix, seen, context);
+}
+
 enum err store_delete(const struct config *config, const char *key)
 {
 	return store_key_valid(key) ? driver(config)->remove(config, key) : ERR_INVALID;

@@ -98,6 +98,17 @@ enum err store_place(const struct config *config, const char *spool_path, const 
 /* A new file in ROOT/spool to be written by the caller, then fsynced and placed. */
 enum err store_create(struct arena *arena, const struct config *config, const char **ret_path, int *ret_fd) MUST_USE;
 
+struct store_entry {
+	const char *key; /* of whatever lies there: it need not be one that store_key_valid likes */
+	int64_t size;
+	int64_t modified; /* Unix seconds, by the store's clock */
+};
+/* Anything but OK ends the listing and becomes its result. The entry lives until it returns. */
+typedef enum err store_seen(void *context, const struct store_entry *entry);
+
+/* Calls seen for every object under a prefix that ends with a slash, in no particular order, page by page: what is made or removed meanwhile may be seen or not. */
+enum err store_list(const struct config *config, const char *prefix, store_seen *seen, void *context) MUST_USE;
+
 /* Absent is fine. */
 enum err store_delete(const struct config *config, const char *key) MUST_USE;
 

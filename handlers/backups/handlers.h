@@ -23,16 +23,25 @@ extern const struct route_table backup_routes;
 enum err backup_info(struct request *request, struct response *response);
 enum err backup_health(struct request *request, struct response *response);
 enum err backup_status(struct request *request, struct response *response);
-enum err backup_metrics(struct request *request, struct response *response);
 enum err backup_list(struct request *request, struct response *response);
 enum err backup_run_show(struct request *request, struct response *response);
 enum err backup_compare(struct request *request, struct response *response);
+
+/* metrics.c: one of its own, and a part of GET /metrics (gate.h) */
+enum err backup_metrics(struct request *request, struct response *response);
+enum err backup_figures(struct request *request, struct buf *out);
+
+/* healthy, degraded or unhealthy. */
+enum err backup_health_now(struct request *request, const char **ret) MUST_USE;
+
+/* page.c: the same for people; guide.c */
+enum err backup_page(struct request *request, struct response *response);
+enum err backup_guide(struct request *request, struct response *response);
 
 /* give.c */
 enum err backup_download(struct request *request, struct response *response);
 enum err backup_weekly_download(struct request *request, struct response *response);
 enum err backup_link(struct request *request, struct response *response);
-enum err backup_guide(struct request *request, struct response *response);
 
 /*
  * The store that has an object of the statement backup_find: the first, or the second when the first has lost it. From a second one that no client can reach the object is brought back
@@ -107,6 +116,24 @@ enum err backup_rewrap(struct pg *pg, struct arena *arena, const struct config *
 
 /* The name of an option of heartbeats whose URL may not be called (outgoing.h); NULL: all are fine. */
 const char *backup_heartbeat_refused(struct arena *arena, const struct config *config, const struct outgoing *outgoing);
+
+/* What is done with objects that the inventory does not know. */
+enum backup_untracked { UNTRACKED_REPORT, UNTRACKED_ADOPT, UNTRACKED_DELETE };
+bool backup_untracked_of(const char *name, enum backup_untracked *ret);
+
+struct backup_reconciled {
+	int64_t lost;                       /* backups whose object is gone or has another size */
+	int64_t untracked, untracked_bytes; /* objects that the inventory does not know, older than the grace time */
+	int64_t adopted, removed;           /* of these */
+};
+
+/*
+ * Compares the inventory with what lies in the store under daily/ and weekly/, page by page. tell is called for every object about which there is something to
+ * say: lost, untracked, adopted, deleted. The first keys of what is left untracked are in ret_keys (a text[] for statements). Errors as store_list; a
+ * store that does not answer says nothing.
+ */
+enum err backup_reconcile(struct pg *pg, struct arena *arena, const struct config *config, enum backup_untracked action, void (*tell)(const char *what, const char *key, int64_t size),
+                          struct backup_reconciled *ret, const char **ret_keys) MUST_USE;
 
 extern const struct job_kind backup_job_kinds[];
 extern const size_t backup_job_kind_count;

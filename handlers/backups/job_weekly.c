@@ -9,14 +9,14 @@
 #include "core/store/store.h"
 #include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
+#include "handlers/backups/squeeze.h"
 #include "handlers/backups/tar.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
-enum { PIECE = 1 << 17, LEVEL = 1, MANIFEST_MAX = 8 << 20 };
+enum { PIECE = 1 << 17, MANIFEST_MAX = 8 << 20 };
 
 /* Columns of the statement backup_week_members. */
 enum { MEMBER_DATABASE, MEMBER_DAY, MEMBER_ID, MEMBER_KEY, MEMBER_SIZE, MEMBER_SHA256, MEMBER_AT, MEMBER_REPLICA };
@@ -25,34 +25,11 @@ struct archive {
 	const struct config *config;
 	struct arena *arena;
 	int fd;
-	z_stream gzip;
-	struct sha256 hash;
-	int64_t size;
-	char in[PIECE], out[PIECE];
+	bool zstd;
+	struct squeeze squeeze;
+	uint8_t digest[SHA256_SIZE];
+	char in[PIECE];
 };
-
-static enum err deflate_some(struct archive *archive, const void *bytes, size_t n, int flush)
-{
-	int done = Z_OK;
-	archive->gzip.next_in = (Bytef *)bytes; /* zlib does not write there */
-	archive->gzip.avail_in = (uInt)n;
-	do {
-		archive->gzip.next_out = (Bytef *)archive->out;
-		archive->gzip.avail_out = PIECE;
-		done = deflate(&archive->gzip, flush);
-		size_t made = PIECE - archive->gzip.avail_out;
-		sha256_update(&archive->hash, archive->out, made);
-		archive->size += (int64_t)made;
-		if (made && write(archive->fd, archive->out, made) != (ssize_t)made)
-			return ERR_IO;
-	} while (archive->gzip.avail_out == 0 || (flush == Z_FINISH && done == Z_OK));
-	return done == Z_STREAM_ERROR ? ERR_BUG : OK;
-}
-
-static enum err put(void *context, const void *bytes, size_t n)
-{
-	return deflate_some(context, bytes, n, Z_NO_FLUSH);
-}
 
 /* DATE/NAME…: what is behind "daily/" in the key, which is where `tidegate restore --from` looks. */
 static const char *member_name(const char *key)
@@ -132,14 +109,13 @@ static enum err write_manifest(const char *week, const struct pg_rows *rows, str
 
 static enum err write_archive(struct archive *archive, const struct pg_rows *rows, const struct buf *manifest)
 {
-	const struct sink to = {put, archive};
+	const struct sink to = squeeze_sink(&archive->squeeze);
 	int64_t newest = 0;
 	for (int i = 0; i < rows->count; i++)
 		newest = pg_i64(rows, i, MEMBER_AT) > newest ? pg_i64(rows, i, MEMBER_AT) : newest;
-	/* 16 + 15: a gzip header, whose time deflate leaves at 0. */
-	if (deflateInit2(&archive->gzip, LEVEL, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return ERR_TOO_LARGE;
-	enum err err = tar_begin(&to, "MANIFEST.json", (int64_t)manifest->len, newest);
+	enum err err = squeeze_start(&archive->squeeze, archive->fd, archive->zstd);
+	if (!err)
+		err = tar_begin(&to, "MANIFEST.json", (int64_t)manifest->len, newest);
 	if (!err)
 		err = sink_put(&to, manifest->data, manifest->len);
 	if (!err)
@@ -149,25 +125,21 @@ static enum err write_archive(struct archive *archive, const struct pg_rows *row
 			err = put_member(archive, rows, i, &to);
 	if (!err)
 		err = tar_finish(&to);
-	if (!err)
-		err = deflate_some(archive, NULL, 0, Z_FINISH);
-	deflateEnd(&archive->gzip);
-	return err || fsync(archive->fd) == 0 ? err : ERR_IO;
+	return err ? err : squeeze_finish(&archive->squeeze, archive->digest);
 }
 
 /* Stored, fetched back and compared; then the inventory knows the archive, and its members know that it holds them. */
 static enum err publish(struct worker *worker, struct arena *arena, struct job *job, struct archive *archive, const char *path, const char *week, const char *day,
                         const struct pg_rows *members, const struct buf *manifest)
 {
-	const char *key = arena_printf(arena, "weekly/%s.tar.gz", week), **ids = arena_array(arena, (size_t)members->count + 1, sizeof(*ids));
-	uint8_t digest[SHA256_SIZE], back[SHA256_SIZE];
+	const char *key = arena_printf(arena, "weekly/%s.tar.%s", week, archive->zstd ? "zst" : "gz"), **ids = arena_array(arena, (size_t)members->count + 1, sizeof(*ids));
+	uint8_t back[SHA256_SIZE];
 	char hex[SHA256_HEX_SIZE];
 	struct pg_rows rows;
 	size_t count = 0;
 	int fd = -1;
 	if (!key || !ids)
 		return ERR_TOO_LARGE;
-	sha256_final(&archive->hash, digest);
 	enum err err = store_place(archive->config, path, key);
 	if (!err)
 		err = store_open(archive->config, key, 0, &fd);
@@ -175,17 +147,17 @@ static enum err publish(struct worker *worker, struct arena *arena, struct job *
 		err = sha256_fd(fd, back, NULL);
 	if (fd >= 0)
 		close(fd);
-	if (!err && memcmp(digest, back, sizeof(back)) != 0)
+	if (!err && memcmp(archive->digest, back, sizeof(back)) != 0)
 		err = ERR_UNAVAILABLE;
 	for (int i = 0; i < members->count; i++)
 		if (pg_text(members, i, MEMBER_ID))
 			ids[count++] = pg_text(members, i, MEMBER_ID);
-	hex_encode(digest, sizeof(digest), hex);
+	hex_encode(archive->digest, sizeof(archive->digest), hex);
 	if (!err)
 		err = pg_begin(&worker->pg, NULL);
 	if (!err)
 		err = pg_query(&worker->pg, arena, STMT_BACKUP_WEEK_STORED,
-		               PG_VALUES(worker->config->backups_space, week, day, key, pg_number(arena, archive->size), hex, buf_text(manifest)), &rows);
+		               PG_VALUES(worker->config->backups_space, week, day, key, pg_number(arena, archive->squeeze.size), hex, buf_text(manifest)), &rows);
 	if (!err)
 		err = pg_query(&worker->pg, arena, STMT_BACKUP_WEEK_HOLDS, PG_VALUES(pg_text(&rows, 0, 0), pg_text_array(arena, ids, count)), NULL);
 	if (!err)
@@ -201,10 +173,11 @@ static enum err make_archive(struct worker *worker, struct arena *arena, struct 
 	struct buf manifest;
 	const char *path = NULL;
 	buf_init(&manifest, MANIFEST_MAX);
-	if (!archive || sha256_init(&archive->hash))
+	if (!archive)
 		return ERR_TOO_LARGE;
 	archive->config = worker->config;
 	archive->arena = arena;
+	archive->zstd = text_equal(worker->config->backups_weekly_format, "zst");
 	archive->fd = -1;
 	enum err err = write_manifest(week, members, &manifest);
 	if (!err)
@@ -218,7 +191,7 @@ static enum err make_archive(struct worker *worker, struct arena *arena, struct 
 		close(archive->fd);
 		unlink(path);
 	}
-	sha256_release(&archive->hash);
+	squeeze_release(&archive->squeeze);
 	buf_release(&manifest);
 	return err;
 }

@@ -73,6 +73,9 @@ static const char *named(const struct pg_rows *rows, int row, const char *column
 enum err backup_info(struct request *request, struct response *response)
 {
 	const struct config *config = request->gate->config;
+	respond_header(response, "Vary", "Accept, Accept-Language, Authorization");
+	if (accept_names(request_param(request, "HTTP_ACCEPT"), "text/html"))
+		return backup_page(request, response);
 	struct json_writer *w = respond_json(response, 200);
 	json_put_text(w, "name", "Tidegate backups");
 	json_put_text(w, "version", TIDEGATE_VERSION);
@@ -88,8 +91,8 @@ enum err backup_info(struct request *request, struct response *response)
 	return respond_end(response);
 }
 
-/* Open: says whether backups work, not of what. A failed check outranks everything; so does a database that has nothing verified. */
-enum err backup_health(struct request *request, struct response *response)
+/* Says whether backups work, not of what. A failed check outranks everything; so does a database that has nothing verified. */
+enum err backup_health_now(struct request *request, const char **ret)
 {
 	const struct config *config = request->gate->config;
 	struct backup_sources sources;
@@ -109,7 +112,15 @@ enum err backup_health(struct request *request, struct response *response)
 			status = "degraded";
 		status = stale ? "unhealthy" : status;
 	}
-	if (err)
+	if (!err)
+		*ret = status;
+	return err;
+}
+
+enum err backup_health(struct request *request, struct response *response)
+{
+	const char *status = NULL;
+	if (backup_health_now(request, &status))
 		status = "unhealthy";
 	struct json_writer *w = respond_json(response, text_equal(status, "unhealthy") ? 503 : 200);
 	json_put_text(w, "status", status);
@@ -180,37 +191,6 @@ enum err backup_status(struct request *request, struct response *response)
 	json_object_close(w);
 	err = put_replica(w, request);
 	return err ? err : respond_end(response);
-}
-
-/* Names of databases have no character that a label could not hold (sources.h). */
-enum err backup_metrics(struct request *request, struct response *response)
-{
-	static const struct {
-		const char *name, *help, *column;
-	} gauges[] = {
-	    {"backup_last_verified_timestamp_seconds", "When the newest verified backup was proven; 0: never.", "_verified"},
-	    {"backup_size_bytes", "Size of that backup as it is stored.", "size"},
-	    {"backup_rows", "Rows in it.", "rows"},
-	    {"backup_last_failed", "1 when the last attempt failed.", "_failed"},
-	};
-	struct backup_sources sources;
-	struct pg_rows rows;
-	struct buf *out = &response->body;
-	if (!backup_load(request, response, &sources))
-		return OK;
-	if (!text_equal(request->scope.space, request->gate->config->backups_space))
-		sources.count = 0;
-	enum err err = pg_call(&request->gate->pg, request->arena, &request->scope, STMT_BACKUP_DATABASES, PG_VALUES(backup_names(request->arena, &sources, false)), &rows);
-	if (err)
-		return err;
-	response->status = 200;
-	response->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
-		buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", gauges[i].name, gauges[i].help, gauges[i].name);
-		for (int row = 0; row < rows.count; row++)
-			buf_printf(out, "%s{db=\"%s\"} %lld\n", gauges[i].name, pg_text(&rows, row, 0), (long long)pg_i64(&rows, row, PQfnumber(rows.result, gauges[i].column)));
-	}
-	return OK;
 }
 
 static void put_backup(struct json_writer *w, const struct request *request, const struct pg_rows *rows, int row)

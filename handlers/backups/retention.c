@@ -1,6 +1,5 @@
 /*
- * backup.retention and backup.reconcile: what is old goes, and what the inventory says is compared with what is there. Also called by
- * `tidegate backup retention`. Must never remove what the rules of tidegate.backup_expired keep; an object goes first, its row after.
+ * backup.retention: what is old goes. Also called by `tidegate backup retention`. Must never remove what the rules of tidegate.backup_expired keep; an object goes first, its row after.
  */
 #include "core/base/log.h"
 #include "core/store/store.h"
@@ -87,35 +86,5 @@ enum err backup_retention_run(struct worker *worker, struct arena *arena, struct
 {
 	int64_t count = 0, bytes = 0;
 	enum err err = backup_retain(&worker->pg, arena, worker->config, false, tell_log, &count, &bytes);
-	return err ? err : job_end(worker, arena, job, "done");
-}
-
-/* The copy of an object that ought to have one. A second store that does not answer says nothing. */
-static enum err look_at_copy(struct worker *worker, struct arena *arena, const struct stored_object *object, const char *id)
-{
-	struct config replica;
-	int64_t size = -1;
-	if (backup_second_store(arena, worker->config, &replica))
-		return OK;
-	enum err there = store_look(&replica, object->key, &size);
-	const char *code = there == ERR_NOT_FOUND ? "replica_missing" : !there && size != object->size ? "replica_damaged" : NULL;
-	return code ? pg_query(&worker->pg, arena, STMT_BACKUP_REPLICA_FAILED, PG_VALUES(id, code), NULL) : OK;
-}
-
-enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job)
-{
-	struct pg_rows rows;
-	enum err err = pg_query(&worker->pg, arena, STMT_BACKUP_INVENTORY, PG_VALUES(worker->config->backups_space), &rows);
-	for (int i = 0; !err && i < rows.count; i++) {
-		const struct stored_object object = {pg_text(&rows, i, 1), pg_text(&rows, i, 4), pg_i64(&rows, i, 2)};
-		enum err there = backup_bring_back(arena, worker->config, &object, pg_bool(&rows, i, 5));
-		const char *code = there == ERR_NOT_FOUND ? "object_missing" : there == ERR_INVALID ? "object_damaged" : NULL;
-		if (code)
-			err = pg_query(&worker->pg, arena, STMT_BACKUP_LOST, PG_VALUES(pg_text(&rows, i, 0), code), NULL);
-		else if (there)
-			err = there; /* a store that does not answer says nothing */
-		if (!err && pg_bool(&rows, i, 5))
-			err = look_at_copy(worker, arena, &object, pg_text(&rows, i, 0));
-	}
 	return err ? err : job_end(worker, arena, job, "done");
 }

@@ -4,8 +4,8 @@
 enum { TICK_EVERY_S = 60, CLOCK_EVERY_S = 3600 };
 
 static const struct route routes[] = {
-    {METHOD_GET, "/backups", GUARD_OPEN, 0, backup_info},
-    {METHOD_GET, "/backups/", GUARD_OPEN, 0, backup_info},
+    {METHOD_GET, "/backups", GUARD_OPEN, ROUTE_BROWSER, backup_info},
+    {METHOD_GET, "/backups/", GUARD_OPEN, ROUTE_BROWSER, backup_info},
     {METHOD_GET, "/backups/health", GUARD_OPEN, 0, backup_health},
     {METHOD_GET, "/backups/metrics", GUARD_ADMIN, 0, backup_metrics},
     {METHOD_GET, "/backups/status", GUARD_ADMIN, 0, backup_status},
@@ -15,7 +15,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/backups/download/{date}/{database}", GUARD_ADMIN, ROUTE_UPLOAD, backup_download},
     {METHOD_GET, "/backups/weekly/{week}", GUARD_ADMIN, ROUTE_UPLOAD, backup_weekly_download},
     {METHOD_POST, "/backups/links", GUARD_ADMIN, ROUTE_JSON | ROUTE_UPLOAD, backup_link},
-    {METHOD_GET, "/backups/restore-guide/{database}", GUARD_ADMIN, 0, backup_guide},
+    {METHOD_GET, "/backups/restore-guide/{database}", GUARD_ADMIN, ROUTE_BROWSER, backup_guide},
     {METHOD_POST, "/backups/verify/{date}/{database}", GUARD_ADMIN, ROUTE_JSON_OPTIONAL | ROUTE_CREATES, backup_verify},
     {METHOD_GET, "/backups/compare/{database}", GUARD_ADMIN, 0, backup_compare},
 };

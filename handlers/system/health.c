@@ -4,6 +4,7 @@
  * Must never cost more than one round trip, nor show where things are.
  */
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/base/version.h"
 #include "core/pg/embedded.h"
@@ -134,5 +135,10 @@ enum err system_metrics(struct request *request, struct response *response)
 	buf_printf(out, "tidegate_webhook_pending %lld\n", (long long)pg_i64(&rows, 0, 0));
 	gauge(out, "tidegate_webhook_oldest_pending_seconds", "Age of the oldest of them.");
 	buf_printf(out, "tidegate_webhook_oldest_pending_seconds %lld\n", (long long)pg_i64(&rows, 0, 1));
+	for (size_t i = 0; i < request->gate->figure_count; i++) {
+		enum err err = request->gate->figures[i](request, out);
+		if (err)
+			log_write(LOG_LEVEL_WARN, "figures_missing", LOG_TEXT("reason", err_name(err)));
+	}
 	return OK;
 }

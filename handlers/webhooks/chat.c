@@ -83,18 +83,6 @@ enum webhook_format webhook_format_of(const char *name)
 
 /* ---- templates ---- */
 
-static const char *size_of(struct arena *arena, int64_t bytes)
-{
-	static const char *const units[] = {"KB", "MB", "GB", "TB"};
-	double value = (double)bytes / 1024;
-	size_t unit = 0;
-	if (bytes < 1024)
-		return arena_printf(arena, "%lld B", (long long)bytes);
-	for (; value >= 1024 && unit < 3; unit++)
-		value /= 1024;
-	return arena_printf(arena, "%.1f %s", value, units[unit]);
-}
-
 /* The member a.b of an object as text; NULL: it is not there, or is none. how: "" or what stands behind the colon of a template. */
 static const char *member_text(struct message *message, const json_t *object, const char *path, const char *how)
 {
@@ -105,7 +93,7 @@ static const char *member_text(struct message *message, const json_t *object, co
 	if (dot)
 		return json_is_object(value) ? member_text(message, value, dot + 1, how) : NULL;
 	if (json_is_integer(value) && text_equal(how, "bytes"))
-		return size_of(message->arena, json_integer_value(value));
+		return size_text(message->arena, json_integer_value(value));
 	if (json_is_integer(value))
 		return arena_printf(message->arena, "%lld", (long long)json_integer_value(value));
 	if (!json_is_string(value))

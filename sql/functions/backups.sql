@@ -244,6 +244,14 @@ BEGIN
 	RETURN true;
 END $$;
 
+-- Is an object of the store older than the grace time? What is younger may be on its way.
+CREATE OR REPLACE FUNCTION tidegate.backup_is_old(p_modified bigint, p_hours int)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+	SELECT to_timestamp(p_modified) < now() - make_interval(hours => p_hours);
+$$;
+
+REVOKE ALL ON FUNCTION tidegate.backup_is_old FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tidegate.backup_is_old TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_beat, tidegate.backup_beat_due, tidegate.backup_failures_in_a_row, tidegate.backup_said, tidegate.backup_clock TO tidegate_worker;
 REVOKE ALL ON FUNCTION tidegate.backup_slot, tidegate.backup_due, tidegate.backup_expired, tidegate.backup_absent, tidegate.backup_weigh FROM PUBLIC;
@@ -252,3 +260,4 @@ GRANT EXECUTE ON FUNCTION tidegate.backup_due, tidegate.backup_expired, tidegate
 REVOKE ALL ON FUNCTION tidegate.backup_begin, tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tidegate.backup_begin TO tidegate_api, tidegate_worker;
 GRANT EXECUTE ON FUNCTION tidegate.backup_take, tidegate.backup_end, tidegate.backup_reap TO tidegate_worker;
+GRANT EXECUTE ON FUNCTION tidegate.backup_failures_in_a_row TO tidegate_api; -- of what row-level security shows it

@@ -137,10 +137,7 @@ SELECT d.name, v.verified_at AS "lastVerifiedAt", extract(epoch FROM now() - v.v
        (SELECT coalesce(json_agg(s.size), '[]') FROM (SELECT size FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name
         AND o.state = 'stored' ORDER BY o.day DESC, o.created_at DESC LIMIT 7) s) AS sizes,
        (SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
-        ORDER BY r.started_at DESC LIMIT 1) AS _error,
-       coalesce(extract(epoch FROM v.verified_at), 0)::bigint AS _verified,
-       ((SELECT r.error FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
-        ORDER BY r.started_at DESC LIMIT 1) IS NOT NULL)::int AS _failed
+        ORDER BY r.started_at DESC LIMIT 1) AS _error
 FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
 LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
 	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
@@ -168,7 +165,7 @@ SELECT string_agg(DISTINCT to_char(day, 'YYYY-MM-DD'), ', ' ORDER BY to_char(day
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND ($2::text IS NULL OR database = $2);
 
 -- name: backup_newest_verified
-SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind FROM tidegate.backup_object
+SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind, sha256, row_count FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = 'daily' AND database = $1 AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL)
 ORDER BY day DESC, created_at DESC LIMIT 1;
 
@@ -259,3 +256,54 @@ WHERE EXISTS (SELECT FROM tidegate.backup_object WHERE space = $1 AND kind = 'ma
 
 -- name: backup_forget_made
 DELETE FROM tidegate.backup_object WHERE kind = 'made' AND state = 'deleted';
+
+-- name: backup_untracked
+-- Of these objects those that the inventory of no space knows, neither as a backup nor as the manifest of one, and that are older than $4 hours. Unique index on key.
+SELECT k.key, k.size, k.modified FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (key, size, modified)
+WHERE tidegate.backup_is_old(k.modified, $4::int)
+  AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE o.key = k.key AND o.state <> 'deleted')
+  AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE right(k.key, 5) = '.json' AND o.key = left(k.key, -5) AND o.state <> 'deleted')
+ORDER BY k.key;
+
+-- name: backup_may_remove
+-- Asked once more before an untracked object goes: nobody knows it still, nobody is backing up, and no run could choose its key any more (a run uses that of the day, an archive that of the week).
+SELECT NOT EXISTS (SELECT FROM tidegate.backup_run WHERE state = 'running')
+   AND NOT EXISTS (SELECT FROM tidegate.backup_object o WHERE o.state <> 'deleted' AND (o.key = $1 OR right($1, 5) = '.json' AND o.key = left($1, -5)))
+   AND CASE WHEN $1 LIKE 'daily/____-__-__/%' THEN substr($1, 7, 10) < to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+            WHEN $1 LIKE 'weekly/____-W__.%' THEN substr($1, 8, 8) < to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW') ELSE true END;
+
+-- name: backup_adopt
+-- An object that was not known becomes a backup like any other, as old as it is, and is tested: until then nobody calls it verified. No row: somebody knows it meanwhile.
+WITH adopted AS (
+	INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, content_hash, row_count, table_count, recipients, manifest, created_at)
+	VALUES ($1, 'daily', $2, $3::date, $4, $5::bigint, $6, $7, $8::bigint, $9::int, $10::text[], $11::jsonb, to_timestamp($12::bigint))
+	ON CONFLICT (key) DO UPDATE
+	SET space = $1, database = $2, day = $3::date, size = $5::bigint, sha256 = $6, content_hash = $7, row_count = $8::bigint, table_count = $9::int, recipients = $10::text[],
+	    manifest = $11::jsonb, created_at = to_timestamp($12::bigint), verified_at = NULL, verify_error = NULL, state = 'stored', deleted_at = NULL, result_id = NULL, run_id = NULL,
+	    archive_id = NULL
+	WHERE backup_object.state = 'deleted'
+	RETURNING id
+)
+SELECT id, tidegate.job_enqueue('backup.verify', jsonb_build_object('id', id), $1, id::text, 'backup.verify') FROM adopted;
+
+-- name: backup_untracked_told
+SELECT tidegate.event_emit($1, 'backup.untracked', jsonb_build_object('count', $2::bigint, 'bytes', $3::bigint, 'keys', to_jsonb($4::text[])));
+
+-- name: backup_gauges
+-- Per name, in the order of handlers/backups/metrics.c. Relies on backup_object_database_idx and backup_result_database_idx.
+SELECT d.name, coalesce(extract(epoch FROM v.verified_at), 0)::bigint,
+       coalesce((SELECT extract(epoch FROM max(r.ended_at)) FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.state = 'succeeded'), 0)::bigint,
+       coalesce(v.size, 0), coalesce(v.row_count, 0), coalesce(round(extract(epoch FROM l.ended_at - l.started_at)), 0)::bigint, (l.error IS NOT NULL)::int::bigint,
+       tidegate.backup_failures_in_a_row(current_setting('tidegate.space'), d.name, 'infinity')
+FROM unnest($1::text[]) WITH ORDINALITY AS d (name, place)
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object o WHERE o.space = current_setting('tidegate.space') AND o.database = d.name AND o.state = 'stored'
+	AND o.verified_at IS NOT NULL ORDER BY o.day DESC, o.created_at DESC LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_result r WHERE r.space = current_setting('tidegate.space') AND r.database = d.name AND r.ended_at IS NOT NULL
+	ORDER BY r.started_at DESC LIMIT 1) l ON true
+ORDER BY d.place;
+
+-- name: backup_inventory_figures
+SELECT count(*) FILTER (WHERE state = 'stored' AND verified_at IS NOT NULL AND verify_error IS NULL), count(*) FILTER (WHERE state = 'stored' AND verified_at IS NULL AND verify_error IS NULL),
+       count(*) FILTER (WHERE state = 'stored' AND verify_error IS NOT NULL), count(*) FILTER (WHERE state = 'deleting'), coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::bigint,
+       (SELECT count(*) FROM tidegate.backup_run WHERE space = current_setting('tidegate.space') AND state = 'running')
+FROM tidegate.backup_object WHERE space = current_setting('tidegate.space') AND state <> 'deleted';

@@ -55,7 +55,6 @@ SELECT current_user, rolsuper OR rolbypassrls, current_setting('server_version_n
 FROM pg_roles WHERE rolname = current_user;
 
 -- name: queue_state
--- For `doctor`: the database's clock, how long the oldest due job waits, and how many jobs are dead. Relies on job_ready_idx.
-SELECT extract(epoch FROM clock_timestamp())::bigint,
-       coalesce((SELECT extract(epoch FROM now() - min(run_at))::bigint FROM tidegate.job WHERE state = 'ready' AND run_at <= now()), 0),
+-- For `doctor`: how long the oldest due job waits, and how many jobs are dead. Relies on job_ready_idx.
+SELECT coalesce((SELECT extract(epoch FROM now() - min(run_at))::bigint FROM tidegate.job WHERE state = 'ready' AND run_at <= now()), 0),
        (SELECT count(*) FROM tidegate.job WHERE state = 'failed');

@@ -74,6 +74,35 @@ def test_metrics(backups):
     assert proven == backups.rows("SELECT max(extract(epoch FROM verified_at))::bigint FROM tidegate.backup_object WHERE database = 'shop'")[0][0]
 
 
+def families(text):
+    """{name: {labels: value}} of Prometheus text, each family announced once and whole."""
+    found, current = {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            current = line.split()[2]
+            assert current not in found, f"{current} stands there twice"
+            found[current] = {}
+        elif not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert name.split("{")[0] == current, f"{line} after {current}"
+            found[current][name[len(current):]] = float(value)
+    return found
+
+
+def test_metrics_of_the_machine(backups):
+    """GET /metrics says the same of backups as /backups/metrics does, and more than that."""
+    mine = families(api(backups, "GET", "/backups/metrics").text)
+    all_of_it = api(backups, "GET", "/metrics", role=None).text
+    shared = families("\n".join(line for line in all_of_it.splitlines() if line.startswith("backup_") or line.startswith("# HELP backup_")))
+    assert shared.pop("backup_sources_readable") == {"": 1}
+    assert shared == mine and "tidegate_up 1" in all_of_it
+    assert mine["backup_last_success_timestamp_seconds"]['{db="shop"}'] > 1.7e9 and mine["backup_failures_in_a_row"]['{db="users"}'] == 0
+    assert mine["backup_inventory_objects"]['{state="verified"}'] >= 2 and mine["backup_inventory_bytes"][""] > 0 and mine["backup_run_running"][""] == 0
+    assert set(mine["backup_duration_seconds"]) == {'{db="shop"}', '{db="users"}'}
+    other = families(api(backups, "GET", "/backups/metrics", space="elsewhere").text)
+    assert other["backup_rows"] == {} and sum(other["backup_inventory_objects"].values()) == 0, "nothing of another space"
+
+
 def test_list_and_download(backups, tmp_path):
     everything = ok(api(backups, "GET", "/backups/list"))["items"]
     one = ok(api(backups, "GET", f"/backups/list?db=users&kind=daily&from={today(backups)}&to={today(backups)}&limit=1"))["items"][0]
@@ -192,6 +221,8 @@ def test_unhealthy(request):
         assert ok(api(backups, "GET", "/backups/health", role=None), 503)["status"] == "unhealthy"
         with open(backups.instance.path("sources.json"), "w", encoding="utf-8") as file:
             file.write("{ not json")
+        text = api(backups, "GET", "/metrics", role=None).text
+        assert "backup_sources_readable 0\n" in text and "backup_rows" not in text and "tidegate_up 1" in text
         for method, path in (("GET", "/backups/status"), ("POST", "/backups/trigger")):
             answer = api(backups, method, path)
             assert answer.status_code == 409 and answer.json()["code"] == "backup_configuration"

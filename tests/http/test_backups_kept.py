@@ -1,4 +1,5 @@
 """What happens over days: the schedule, weekly archives, what retention keeps and removes, and what is missing in the store."""
+import io
 import json
 import os
 import subprocess
@@ -58,22 +59,24 @@ def test_schedule(make):
     assert backups.rows("SELECT trigger, state FROM tidegate.backup_run") == [("scheduled", "completed")]
 
 
-def test_weekly(make, tmp_path):
+@pytest.mark.parametrize("form,unpack", [("gz", "-xzf"), ("zst", "--zstd -xf")])
+def test_weekly(make, tmp_path, form, unpack):
     """Seven days of two databases, one day missing of one: the archive holds the stored objects as they are, and says what is missing."""
-    backups = make({"shop": 20, "users": 20})
+    backups = make({"shop": 20, "users": 20}, backups__weekly_format=form)
     for days in range(6, -1, -1):
         backups.run(*(("users",) if days == 3 else ()))
         if days:
             age(backups, "created_at > now() - interval '1 hour'", days)
     job(backups, "backup.weekly")
     key, week = backups.rows("SELECT key, database FROM tidegate.backup_object WHERE kind = 'weekly' AND verified_at IS NOT NULL")[0]
-    assert key == f"weekly/{week}.tar.gz" and week == backups.rows("SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-\"W\"IW')")[0][0]
+    assert key == f"weekly/{week}.tar.{form}" and week == backups.rows("SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-\"W\"IW')")[0][0]
     archive = open(backups.blob(key), "rb").read()
-    subprocess.run(["tar", "-xzf", backups.blob(key), "-C", tmp_path], check=True, capture_output=True)
+    subprocess.run(["tar", *unpack.split(), backups.blob(key), "-C", tmp_path], check=True, capture_output=True)
     with open(tmp_path / "MANIFEST.json", encoding="utf-8") as file:
         manifest = json.load(file)
     assert len(manifest["members"]) == 13 and [m["database"] for m in manifest["missing"]] == ["shop"]
-    with tarfile.open(backups.blob(key)) as tar:
+    plain = {"gz": "gzip", "zst": "zstd"}[form]
+    with tarfile.open(fileobj=io.BytesIO(subprocess.run([plain, "-dc", backups.blob(key)], check=True, capture_output=True).stdout)) as tar:
         names = tar.getnames()
         assert all(member.mode == 0o600 for member in tar)
     assert names == ["MANIFEST.json"] + [m["name"] for m in manifest["members"]] and [m["database"] for m in manifest["members"]] == ["shop"] * 6 + ["users"] * 7
@@ -87,6 +90,8 @@ def test_weekly(make, tmp_path):
     backups.rows("DELETE FROM tidegate.backup_object WHERE kind = 'weekly' RETURNING 1")
     job(backups, "backup.weekly")
     assert open(backups.blob(key), "rb").read() == archive, "the same members make the same bytes"
+    answer = backups.api("GET", f"/backups/weekly/{week}")
+    assert answer.status_code == 302 and f"{week}.tar.{form}" in answer.headers["Location"]
 
 
 def stored(backups):

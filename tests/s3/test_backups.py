@@ -118,3 +118,18 @@ def test_one_table_of_a_bucket(store, request, tmp_path):
             assert sqlite3.connect(tmp_path / f"{name}.db").execute(question).fetchall() == sqlite3.connect(backups.path("two")).execute(question).fetchall()
     finally:
         backups.stop()
+
+
+def test_untracked(backups):
+    """More objects than a page of the store holds: each is found; those that are deleted by the option are gone, the inventory's own stay."""
+    backups.run("users")
+    mine = backups.object("users")[0]
+    strays = [f"daily/2020-01-01/stray-{n}.sql" for n in range(1100)]
+    for key in strays:
+        backups.instance.replace_object(key, b"x")
+    young = backups.instance.run("backup", "reconcile", "--untracked", "delete").stdout
+    assert "0 untracked" in young, "they may be on their way"
+    backups.rows("CREATE OR REPLACE FUNCTION tidegate.backup_is_old(p_modified bigint, p_hours int) RETURNS boolean LANGUAGE sql AS 'SELECT true'")  # five days later
+    assert "1100 untracked" in backups.instance.run("backup", "reconcile").stdout
+    assert "1100 deleted" in backups.instance.run("backup", "reconcile", "--untracked", "delete").stdout
+    assert backups.instance.object(strays[0]) is None and backups.instance.object(strays[-1]) is None and backups.instance.object(mine)

@@ -2,6 +2,7 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/clock.h"
+#include "core/base/html.h"
 #include "core/base/ids.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -111,6 +112,29 @@ static void test_percent(void)
 	ok(percent_decode(&arena, "%00", 3, false, &s) == ERR_INVALID, "a NUL is refused");
 	buf_release(&buf);
 	arena_release(&arena);
+}
+
+static void test_html(void)
+{
+	struct buf out;
+	buf_init(&out, 1 << 16);
+	html_put(&out, "<a href=\"x\" onclick='y'>&amp;</a>\x01\xff\xc3\xa9\n\x7f");
+	is_text(buf_text(&out), "&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;amp;&lt;/a&gt;\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9\n\xef\xbf\xbd", "text in HTML");
+	buf_clear(&out);
+	html_put(&out, NULL);
+	is_text(buf_text(&out), "", "no text");
+	buf_release(&out);
+}
+
+static void test_sizes(void)
+{
+	struct arena held, *arena = &held;
+	arena_init(arena, 1 << 16);
+	is_text(size_text(arena, 0), "0 B", "nothing");
+	is_text(size_text(arena, 1023), "1023 B", "bytes");
+	is_text(size_text(arena, 217088), "212.0 KB", "kilobytes");
+	is_text(size_text(arena, INT64_MAX), "8388608.0 TB", "more than there is");
+	arena_release(arena);
 }
 
 /* What can be said of another clock that said a time between two moments of ours. */
@@ -314,6 +338,8 @@ int main(void)
 	test_reals();
 	test_utf8();
 	test_percent();
+	test_html();
+	test_sizes();
 	test_clock_ahead();
 	test_clock();
 	test_times();
