@@ -22,5 +22,7 @@ int backup_run(struct command *command);
 int backup_retention(struct command *command);
 /* `backup reconcile [--untracked report|adopt|delete]`. */
 int backup_reconcile_now(struct command *command);
+/* `backup wake`. */
+int backup_wake_now(struct command *command);
 
 #endif

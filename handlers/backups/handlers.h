@@ -71,6 +71,9 @@ enum err backup_clock_run(struct worker *worker, struct arena *arena, struct job
 enum err backup_heartbeat_run(struct worker *worker, struct arena *arena, struct job *job);
 enum err backup_reconcile_run(struct worker *worker, struct arena *arena, struct job *job);
 
+/* Does now what the schedule says is due, as the workers' look of every minute would, and wakes workers. What is taken already is not taken again. */
+enum err backup_wake(struct pg *pg, struct arena *arena, const struct config *config) MUST_USE;
+
 /* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
 const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
 
