@@ -149,5 +149,7 @@ int command_backup(struct command *command)
 		return backup_rewrap_command(command);
 	if (text_equal(what, "reconcile"))
 		return backup_reconcile_now(command);
-	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | retention [--dry-run] | reconcile [--untracked report|adopt|delete] | rewrap --identity KEY-FILE [--dry-run] [DATABASE]… | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
+	if (text_equal(what, "wake"))
+		return backup_wake_now(command);
+	return complain(EXIT_USAGE, "backup run [DATABASE]… [--reason TEXT] [--no-wait] | retention [--dry-run] | reconcile [--untracked report|adopt|delete] | wake | rewrap --identity KEY-FILE [--dry-run] [DATABASE]… | dump DATABASE-FILE --to NEW-FILE [OPTION]…");
 }

@@ -22,6 +22,8 @@ int backup_run(struct command *command);
 int backup_retention(struct command *command);
 /* `backup reconcile [--untracked report|adopt|delete]`. */
 int backup_reconcile_now(struct command *command);
+/* `backup wake`. */
+int backup_wake_now(struct command *command);
 
 /* `backup rewrap --identity FILE [--dry-run] [DATABASE]…`. */
 int backup_rewrap_command(struct command *command);

@@ -30,11 +30,15 @@ static void show(const struct pg_rows *rows, int i)
 	fflush(stdout);
 }
 
-/* Shows what changed since the last look. */
+/* Shows what changed since the last look. The state first: of a run that has ended, the results that are read after it are the last ones. */
 static enum err look(struct pg *pg, struct arena *arena, const char *run, char seen[SHOWN_MAX][16], char state[16])
 {
-	struct pg_rows rows;
-	enum err err = pg_query(pg, arena, STMT_BACKUP_RUN_RESULTS, PG_VALUES(run), &rows);
+	struct pg_rows rows, now_run;
+	enum err err = pg_query(pg, arena, STMT_BACKUP_RUN_GET, PG_VALUES(run), &now_run);
+	if (!err && now_run.count == 0)
+		err = ERR_NOT_FOUND;
+	if (!err)
+		err = pg_query(pg, arena, STMT_BACKUP_RUN_RESULTS, PG_VALUES(run), &rows);
 	for (int i = 0; !err && i < rows.count && i < SHOWN_MAX; i++) {
 		const char *now = text_equal(pg_text(&rows, i, RESULT_STATE), "failed") ? "failed" : pg_text(&rows, i, RESULT_PHASE);
 		if (text_equal(seen[i], now))
@@ -43,11 +47,7 @@ static enum err look(struct pg *pg, struct arena *arena, const char *run, char s
 		show(&rows, i);
 	}
 	if (!err)
-		err = pg_query(pg, arena, STMT_BACKUP_RUN_GET, PG_VALUES(run), &rows);
-	if (!err && rows.count == 0)
-		err = ERR_NOT_FOUND;
-	if (!err)
-		snprintf(state, 16, "%s", pg_text(&rows, 0, RUN_STATE));
+		snprintf(state, 16, "%s", pg_text(&now_run, 0, RUN_STATE));
 	return err;
 }
 

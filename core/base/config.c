@@ -65,7 +65,7 @@ static bool is_time(const char *text)
 static bool is_word_of(const char *words, const char *text)
 {
 	size_t n = strlen(text);
-	for (const char *found = n ? strstr(words, text) : NULL; found; found = strstr(found + 1, text))
+	for (const char *found = n && !strchr(text, ' ') ? strstr(words, text) : NULL; found; found = strstr(found + 1, text))
 		if ((found == words || found[-1] == ' ') && (found[n] == ' ' || !found[n]))
 			return true;
 	return false;

@@ -90,6 +90,9 @@ enum err backup_replicate_run(struct worker *worker, struct arena *arena, struct
 /* Queues backup.replicate when there is a second store and anything is due to be copied there. */
 enum err backup_replicate_ask(struct pg *pg, struct arena *arena, const struct config *config) MUST_USE;
 
+/* Does now what the schedule says is due, as the workers' look of every minute would, and wakes workers. What is taken already is not taken again. */
+enum err backup_wake(struct pg *pg, struct arena *arena, const struct config *config) MUST_USE;
+
 /* Names of the databases in the daily run, or in the weekly archive, as a text[]. NULL: no memory. */
 const char *backup_names(struct arena *arena, const struct backup_sources *sources, bool weekly);
 

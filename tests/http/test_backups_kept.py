@@ -2,13 +2,14 @@
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 
 import pytest
 import sqlite_dumps
 from backups import making
-from instance import wait_until
+from instance import BUILD, REPOSITORY, wait_until
 
 
 make = pytest.fixture(making)
@@ -57,6 +58,44 @@ def test_schedule(make):
     job(backups, "backup.tick")
     backups.wait_ended()
     assert backups.rows("SELECT trigger, state FROM tidegate.backup_run") == [("scheduled", "completed")]
+
+
+def test_woken_by_a_timer(make):
+    """`tidegate backup wake`, what the timers of systemd call: takes a slot that is due, once, and nothing that is not."""
+    backups = make({"shop": 10})
+    wake = lambda: backups.instance.run("backup", "wake")
+    wake()
+    wake()
+    assert backups.rows("SELECT count(*) FROM tidegate.backup_run") == [(0,)], "a new schedule waits for its next slot"
+    backups.rows("UPDATE tidegate.backup_schedule SET slot = slot - interval '1 day' WHERE name IN ('daily', 'retention') RETURNING 1")
+    before = backups.rows("SELECT count(*) FROM tidegate.job_history WHERE kind = 'backup.retention'")[0][0]
+    wake()
+    wake()
+    backups.wait_ended()
+    assert backups.rows("SELECT trigger, state FROM tidegate.backup_run") == [("scheduled", "completed")]
+    wait_until(lambda: backups.rows("SELECT count(*) FROM tidegate.job_history WHERE kind = 'backup.retention'")[0][0] == before + 1, 30, "the clean-up to have run")
+    assert backups.instance.run("backup", "wake", "now", check=False).returncode == 64
+
+
+def test_timers_are_those_of_the_schedule():
+    """The hours of the timers are the defaults of the options."""
+    with open(os.path.join(REPOSITORY, "core", "base", "config.def"), encoding="utf-8") as file:
+        times = dict(re.findall(r'TIME\(\w+, "backups", "(\w+)_at", "([0-9:]+)"', file.read()))
+    assert len(times) == 4
+    for option, timer in (("daily", "daily"), ("weekly", "weekly"), ("reconcile", "reconcile"), ("retention", "cleanup")):
+        with open(os.path.join(REPOSITORY, "systemd", f"tidegate-backup-{timer}.timer"), encoding="utf-8") as file:
+            text = file.read()
+        assert f" {times[option]}:00 UTC" in text and ("OnCalendar=Sun " in text) == (option in ("weekly", "reconcile"))
+
+
+@pytest.mark.parametrize("option,value", [("DAILY_AT", "24:00"), ("DAILY_AT", "3:00"), ("DAILY_AT", ""), ("WEEKLY_AT", "04:60"), ("WEEKLY_AT", "noon"), ("RECONCILE_AT", "05:00:00"), ("RECONCILE_AT", "-5:00"),
+                                          ("RETENTION_AT", "05.30"), ("WEEKLY_FORMAT", "zip"), ("WEEKLY_FORMAT", "gz zst"), ("UNTRACKED", ""), ("UNTRACKED", "DELETE")])
+def test_options_that_are_refused(option, value):
+    """A time that is none, a word that is none: every program says so in one sentence and does not start."""
+    for command in ("serve", "work", "backup"):
+        done = subprocess.run([os.path.join(BUILD, "tidegate"), command, *(("run",) if command == "backup" else ())], capture_output=True, text=True, timeout=30,
+                              env={**os.environ, "TIDEGATE_CONFIG": "/dev/null", f"TIDEGATE_BACKUPS_{option}": value})
+        assert done.returncode == 78 and f"backups.{option.lower()} must be" in done.stderr and f'"{value}"' in done.stderr, f"{command}: {done.returncode} {done.stderr}"
 
 
 @pytest.mark.parametrize("form,unpack", [("gz", "-xzf"), ("zst", "--zstd -xf")])

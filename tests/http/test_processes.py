@@ -141,7 +141,7 @@ def test_systemd_units_are_valid(tmp_path):
     if not os.path.exists("/usr/bin/systemd-analyze"):
         return
     names = sorted(unit.name.replace("@.", "@1.") for unit in units.iterdir())
-    assert len(names) == 7, f"expected 7 units, got {names}"
+    assert len(names) == 12, f"expected 12 units, got {names}"
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *names], capture_output=True, text=True,
                           env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:/usr/lib/systemd/system"})
     ours = [line for line in done.stderr.splitlines() if "tidegate" in line]
