@@ -17,11 +17,12 @@
 
 enum { PAGE_ARENA = 32 << 20, DATE = 10 };
 
-static const char *const suffixes[] = {".sql.zst.age", ".sql.age", ".sql.zst", ".sql"};
-enum { SUFFIXES = sizeof(suffixes) / sizeof(suffixes[0]) };
+/* Of full backups, then of differential ones. */
+static const char *const suffixes[] = {".sql.zst.age", ".sql.age", ".sql.zst", ".sql", ".diff.sql.zst.age", ".diff.sql.age", ".diff.sql.zst", ".diff.sql"};
+enum { SUFFIXES = sizeof(suffixes) / sizeof(suffixes[0]), FULL_SUFFIXES = SUFFIXES / 2 };
 
 /* NAME.sql…, or NAME~TIME.sql… of one that was rewrapped. */
-static bool is_of(const char *file, const char *name)
+static bool is_of(const char *file, const char *name, bool full)
 {
 	size_t n = strlen(name);
 	if (strncmp(file, name, n) != 0)
@@ -29,21 +30,21 @@ static bool is_of(const char *file, const char *name)
 	file += n;
 	if (*file == '~')
 		file += 1 + strspn(file + 1, "0123456789");
-	for (size_t i = 0; i < SUFFIXES; i++)
+	for (size_t i = 0; i < (full ? FULL_SUFFIXES : SUFFIXES); i++)
 		if (text_equal(file, suffixes[i]))
 			return true;
 	return false;
 }
 
 /* DIRECTORY/[daily/]DATE/NAME.sql…: the last in the order of names is the newest. */
-static const char *find_in(struct command *command, const char *root, const char *name, const char *date)
+static const char *find_in(struct command *command, const char *root, const char *name, const char *date, bool full)
 {
 	const char *best = NULL;
 	for (int daily = 1; daily >= 0 && !best; daily--) {
 		const char *folder = arena_printf(command->arena, "%s/%s%s", root, daily ? "daily/" : "", date);
 		DIR *dir = folder ? opendir(folder) : NULL;
 		for (struct dirent *entry; dir && (entry = readdir(dir));)
-			if (is_of(entry->d_name, name) && (!best || strcmp(entry->d_name, best) > 0))
+			if (is_of(entry->d_name, name, full) && (!best || strcmp(entry->d_name, best) > 0))
 				best = arena_strdup(command->arena, entry->d_name);
 		if (dir)
 			closedir(dir);
@@ -58,7 +59,7 @@ static const char *newest(struct command *command, const char *root, const char 
 	for (int daily = 1; daily >= 0 && !found; daily--) {
 		const char *const *dates = backup_dates(command->arena, arena_printf(command->arena, "%s%s", root, daily ? "/daily" : ""));
 		for (; dates && *dates; dates++) {
-			const char *path = strcmp(*dates, best) > 0 ? find_in(command, root, name, *dates) : NULL;
+			const char *path = strcmp(*dates, best) > 0 ? find_in(command, root, name, *dates, false) : NULL;
 			best = path ? *dates : best;
 			found = path ? path : found;
 		}
@@ -76,15 +77,15 @@ static int open_path(const char *path, const char **ret_label, int *ret_fd)
 /* ---- a bucket ---- */
 
 /* daily/DATE/NAME.sql… of that name, and of that date when one is wanted. */
-static bool is_wanted(const char *key, const char *name, const char *date)
+static bool is_wanted(const char *key, const char *name, const char *date, bool full)
 {
 	static const char prefix[] = "daily/";
 	const char *day = key + sizeof(prefix) - 1, *slash = text_starts_with(key, prefix) ? strchr(day, '/') : NULL;
-	return slash && slash - day == DATE && (!date || strncmp(day, date, DATE) == 0) && is_of(slash + 1, name);
+	return slash && slash - day == DATE && (!date || strncmp(day, date, DATE) == 0) && is_of(slash + 1, name, full);
 }
 
 /* The last one in the order of keys is the newest. */
-static enum err last_key(struct command *command, struct s3 *s3, const char *name, const char *date, const char **ret_key)
+static enum err last_key(struct command *command, struct s3 *s3, const char *name, const char *date, bool full, const char **ret_key)
 {
 	const char *prefix = date ? arena_printf(command->arena, "daily/%s/", date) : "daily/", *next = NULL;
 	char token[2048] = "";
@@ -98,7 +99,7 @@ static enum err last_key(struct command *command, struct s3 *s3, const char *nam
 		if (!err)
 			err = s3_list(s3, &arena, prefix, next, &page);
 		for (size_t i = 0; !err && i < page.count; i++)
-			if (is_wanted(page.entries[i].key, name, date))
+			if (is_wanted(page.entries[i].key, name, date, full))
 				*ret_key = arena_strdup(command->arena, page.entries[i].key);
 		next = err ? NULL : page.next;
 		if (next)
@@ -114,13 +115,13 @@ static int nothing(const char *what, const char *date, const char *where)
 	return complain(EXIT_REFUSED, "There is no backup of %s%s%s in %s.", what, date ? " of " : "", date ? date : "", where);
 }
 
-static int find_in_bucket(struct command *command, const struct config *config, const char *what, const char *date, const char **ret_label, int *ret_fd)
+static int find_in_bucket(struct command *command, const struct config *config, const char *what, const char *date, bool full, const char **ret_label, int *ret_fd)
 {
 	struct s3 s3;
 	const char *why = NULL;
 	if (s3_open(command->arena, config, &s3, &why))
 		return complain(EXIT_CONFIGURATION, "%s", why);
-	enum err err = last_key(command, &s3, what, date, ret_label);
+	enum err err = last_key(command, &s3, what, date, full, ret_label);
 	if (!err && !*ret_label)
 		return nothing(what, date, config->storage_bucket);
 	if (!err)
@@ -151,10 +152,35 @@ int restore_find(struct command *command, struct restore_place *place, const cha
 	if (status)
 		return status;
 	if (place->bucket)
-		return find_in_bucket(command, &place->config, what, date, ret_label, ret_fd);
+		return find_in_bucket(command, &place->config, what, date, false, ret_label, ret_fd);
 	place->single_file = !place->from && stat(what, &st) == 0 && S_ISREG(st.st_mode);
 	if (place->single_file)
 		return open_path(what, ret_label, ret_fd);
-	const char *root = place->from ? place->from : ".", *path = date ? find_in(command, root, what, date) : newest(command, root, what);
+	const char *root = place->from ? place->from : ".", *path = date ? find_in(command, root, what, date, false) : newest(command, root, what);
 	return path ? open_path(path, ret_label, ret_fd) : nothing(what, date, root);
+}
+
+/* The folder two above a file: there stand the folders of the dates. */
+static const char *root_of(struct command *command, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? arena_printf(command->arena, "%.*s/..", (int)(slash - path), path) : "..";
+}
+
+int restore_find_base(struct command *command, const struct restore_place *place, const char *label, const char *key, int *ret_fd)
+{
+	static const char prefix[] = "daily/";
+	const char *day = text_starts_with(key, prefix) ? key + sizeof(prefix) - 1 : "", *slash = strchr(day, '/');
+	const char *ignored = NULL;
+	if (!slash || slash - day != DATE)
+		return complain(EXIT_REFUSED, "%s stands on %s, which is no key of a backup.", label, key);
+	const char *date = arena_copy(command->arena, day, DATE), *name = arena_copy(command->arena, slash + 1, strcspn(slash + 1, ".~"));
+	if (!date || !name)
+		return complain(EXIT_INTERNAL, "no memory");
+	if (place->bucket)
+		return find_in_bucket(command, &place->config, name, date, true, &ignored, ret_fd);
+	const char *root = place->single_file ? root_of(command, label) : place->from ? place->from : ".";
+	const char *path = root ? find_in(command, root, name, date, true) : NULL;
+	return path ? open_path(path, &ignored, ret_fd)
+	            : complain(EXIT_REFUSED, "%s stands on %s, which is not in %s: fetch it too, or name it (--base FILE).", label, key, root ? root : "");
 }

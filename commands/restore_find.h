@@ -20,4 +20,9 @@ struct restore_place {
  */
 int restore_find(struct command *command, struct restore_place *place, const char *what, const char *date, const char **ret_label, int *ret_fd);
 
+/*
+ * Opens the full backup `key`, on which the one that was found stands: at the same place, or beside the file. Returns the exit status after a complaint.
+ */
+int restore_find_base(struct command *command, const struct restore_place *place, const char *label, const char *key, int *ret_fd);
+
 #endif

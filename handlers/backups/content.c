@@ -143,8 +143,7 @@ static void put_cell(struct hasher *hasher, const struct content_cell *cell)
 		put(hasher, cell->bytes, cell->length);
 }
 
-/* False: no memory. */
-static bool fetch(sqlite3_stmt *statement, bool utf16, int count, struct content_cell *cells)
+bool content_fetch(sqlite3_stmt *statement, bool utf16, int count, struct content_cell *cells)
 {
 	for (int i = 0; i < count; i++) {
 		struct content_cell *cell = &cells[i];
@@ -180,7 +179,7 @@ static enum err read_rows(sqlite3_stmt *statement, const struct source *source, 
 	enum err err = OK;
 	table->rows = 0;
 	while (!err && (result = sqlite3_step(statement)) == SQLITE_ROW) {
-		if (!fetch(statement, source->utf16, count, cells))
+		if (!content_fetch(statement, source->utf16, count, cells))
 			return ERR_TOO_LARGE;
 		for (int i = 0; i < count; i++)
 			put_cell(hasher, &cells[i]);
@@ -235,7 +234,7 @@ static enum err put_sequence(sqlite3 *db, struct hasher *hasher, struct backup_f
 	int result = sqlite3_prepare_v2(db, "SELECT name, seq FROM sqlite_sequence ORDER BY name, seq", -1, &statement, NULL);
 	while (result == SQLITE_OK || result == SQLITE_ROW) {
 		result = sqlite3_step(statement);
-		if (result != SQLITE_ROW || !fetch(statement, false, 2, cells))
+		if (result != SQLITE_ROW || !content_fetch(statement, false, 2, cells))
 			break;
 		put_cell(hasher, &cells[0]);
 		put_cell(hasher, &cells[1]);

@@ -28,6 +28,9 @@ struct content_reader {
 	void *context;
 };
 
+/* Values of the row at hand, count of them. False: no memory. */
+bool content_fetch(sqlite3_stmt *statement, bool utf16, int count, struct content_cell *cells);
+
 /* Reads a whole table; fills its rows and hash. reader NULL: nobody needs to know. With one, a thread hashes beside it; without (in a sandbox, say) none is made. */
 enum err content_table(sqlite3 *db, struct arena *arena, const struct source *source, struct source_table *table, const struct content_reader *reader,
                        struct backup_failure *failure) MUST_USE;

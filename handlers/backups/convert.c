@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_FILE_MAX = 65536, LEVEL = 3 };
+enum { KEY_FILE_MAX = 65536, PIECE = 65536, LEVEL = 3 };
 
 enum err backup_load_key(const struct config *config, struct age_identity *ret, struct backup_failure *failure)
 {
@@ -154,6 +154,58 @@ static enum err write_pieces(struct arena *arena, const struct conversion *conve
 	return err;
 }
 
+/* The base and what stands on it as one object, decrypted. */
+static enum err join(struct arena *arena, const struct conversion *conversion, int *ret_fd)
+{
+	char hex[SHA256_HEX_SIZE];
+	int base = -1, own = -1;
+	enum err err = base_open(arena, conversion->config, conversion->base, &base);
+	if (err)
+		return err;
+	err = store_open_known(conversion->from, conversion->object.key, conversion->object.sha256, hex, NULL, &own);
+	if (!err && lseek(own, 0, SEEK_SET) < 0)
+		err = ERR_IO;
+	const struct base_part parts[] = {{base, conversion->identity}, {own, conversion->identity}};
+	if (!err)
+		err = base_join(arena, conversion->config, parts, ret_fd);
+	close(base);
+	if (own >= 0)
+		close(own);
+	return err == ERR_CONFLICT ? ERR_INVALID : err;
+}
+
+/* Is the joined object in the wanted form already, but for the encryption? */
+static bool is_packed(const struct conversion *conversion)
+{
+	return is_compressed(conversion) ? conversion->form != CONVERT_SQL : conversion->form == CONVERT_SQL;
+}
+
+static enum err pass_on(int fd, struct sink to)
+{
+	char piece[PIECE];
+	for (;;) {
+		ssize_t n = read(fd, piece, sizeof(piece));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? ERR_IO : OK;
+		enum err err = sink_put(&to, piece, (size_t)n);
+		if (err)
+			return err;
+	}
+}
+
+static enum err write_joined(struct arena *arena, const struct conversion *conversion, struct sink to)
+{
+	int joined = -1;
+	enum err err = join(arena, conversion, &joined);
+	if (err)
+		return err;
+	err = is_packed(conversion) ? pass_on(joined, to) : unpack_file(arena, joined, NULL, to);
+	close(joined);
+	return err;
+}
+
 static enum err write_result(struct arena *arena, struct conversion *conversion, int fd)
 {
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
@@ -164,9 +216,10 @@ static enum err write_result(struct arena *arena, struct conversion *conversion,
 	enum err err = conversion->form == CONVERT_AGE ? age_recipients_parse(conversion->config->backups_recipients, recipients, &count) : OK;
 	if (err || (conversion->form == CONVERT_AGE && !count))
 		return ERR_BUG; /* the caller has looked */
-	err = pack_start(&pack, arena, fd, conversion->form == CONVERT_SQL ? 0 : level, recipients, count);
+	bool plain = conversion->form == CONVERT_SQL || (conversion->base && is_packed(conversion));
+	err = pack_start(&pack, arena, fd, plain ? 0 : level, recipients, count);
 	if (!err)
-		err = write_pieces(arena, conversion, pack_sink(&pack));
+		err = conversion->base ? write_joined(arena, conversion, pack_sink(&pack)) : write_pieces(arena, conversion, pack_sink(&pack));
 	if (!err)
 		err = pack_finish(&pack, stored);
 	if (!err) {

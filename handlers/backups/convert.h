@@ -1,9 +1,10 @@
 /*
- * Stored backups in other forms, made for one download: another packing, one table, or what D1 takes. They are objects of their own under made/, which go after two hours.
+ * Stored backups in other forms, made for one download: another packing, one table, or what D1 takes. They are objects of their own under made/, which go after a day.
  */
 #ifndef TIDEGATE_HANDLERS_BACKUPS_CONVERT_H
 #define TIDEGATE_HANDLERS_BACKUPS_CONVERT_H
 
+#include "handlers/backups/base.h"
 #include "handlers/backups/copy.h"
 #include "handlers/backups/pieces.h"
 
@@ -19,6 +20,7 @@ struct conversion {
 	const json_t *content;       /* of its manifest */
 	const struct age_identity *identity; /* NULL: it is not encrypted */
 	struct pieces *pieces;       /* NULL: all of it */
+	const struct backup_base *base; /* on which it stands; NULL: a full one */
 	enum convert_form form;
 	const char *key;             /* of the result */
 	/* Of the result. */

@@ -48,15 +48,21 @@ static enum err count_rows(struct dump *dump, int64_t *total)
 	return OK;
 }
 
+void dump_put_title(struct dump *dump, const char *title)
+{
+	struct buf *out = &dump->out;
+	char now[CLOCK_ISO_SIZE];
+	clock_iso8601(clock_unix_us(), now);
+	buf_printf(out, "%s%s", rule, title);
+	put_comment_name(out, dump->request->name);
+	buf_printf(out, "\n-- Generated: %s\n-- Job: %s\n-- Tidegate " TIDEGATE_VERSION ", SQLite %s\n", now, *dump->request->run ? dump->request->run : "-", sqlite3_libversion());
+}
+
 static void put_head(struct dump *dump, int64_t tables, int64_t rows)
 {
 	struct buf *out = &dump->out;
 	const struct source *source = dump->source;
-	char now[CLOCK_ISO_SIZE];
-	clock_iso8601(clock_unix_us(), now);
-	buf_printf(out, "%s" DUMP_TITLE, rule);
-	put_comment_name(out, dump->request->name);
-	buf_printf(out, "\n-- Generated: %s\n-- Job: %s\n-- Tidegate " TIDEGATE_VERSION ", SQLite %s\n", now, *dump->request->run ? dump->request->run : "-", sqlite3_libversion());
+	dump_put_title(dump, DUMP_TITLE);
 	buf_printf(out, "-- Tables: %lld\n-- Total rows: %lld\n-- Journal mode of the source: %s\n%s", (long long)tables, (long long)rows, dump->request->journal_mode, rule);
 	buf_printf(out, "PRAGMA encoding='%s';\n", source->utf16 ? source->big_endian ? "UTF-16be" : "UTF-16le" : "UTF-8");
 	buf_printf(out, "PRAGMA page_size=%lld;\nPRAGMA auto_vacuum=%lld;\nPRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n", (long long)source->page_size,
@@ -69,7 +75,7 @@ static int64_t here(const struct dump *dump)
 }
 
 /* A stored statement, ended. */
-static void put_statement(struct dump *dump, const char *sql, struct source_place *ret)
+void dump_put_statement(struct dump *dump, const char *sql, struct source_place *ret)
 {
 	ret->offset = here(dump);
 	buf_append_text(&dump->out, sql);
@@ -111,7 +117,7 @@ static enum err put_tables(struct dump *dump)
 	}
 	for (int i = 0; !err && i < source->table_count; i++) {
 		if (source->tables[i].kind != SOURCE_SHADOW)
-			put_statement(dump, source->tables[i].sql, &source->tables[i].created);
+			dump_put_statement(dump, source->tables[i].sql, &source->tables[i].created);
 		err = source->tables[i].kind == SOURCE_VIRTUAL ? read_virtual_columns(dump, &source->tables[i]) : OK;
 		if (!err)
 			err = dump_drain(dump);
@@ -142,6 +148,13 @@ static enum err make_head(struct dump *dump, struct source_table *table)
 	dump->head_length = head.len;
 	buf_release(&head);
 	return dump->head ? OK : ERR_TOO_LARGE;
+}
+
+enum err dump_begin_rows(struct dump *dump, struct source_table *table)
+{
+	dump->table = table;
+	dump->rows = 0;
+	return make_head(dump, table);
 }
 
 static enum err note_boundary(struct dump *dump)
@@ -223,18 +236,26 @@ static enum err put_internal(struct dump *dump, const char *select, const char *
 	return err;
 }
 
+enum err dump_put_internal(struct dump *dump, bool sequence, bool statistics)
+{
+	enum err err = OK;
+	if (sequence)
+		err = put_internal(dump, "SELECT name, seq FROM sqlite_sequence", "DELETE FROM sqlite_sequence;\n", "INSERT INTO sqlite_sequence(name,seq) VALUES(", true);
+	if (!err && statistics)
+		err = put_internal(dump, "SELECT tbl, idx, stat FROM sqlite_stat1", "ANALYZE sqlite_schema;\nDELETE FROM sqlite_stat1;\n",
+		                   "INSERT INTO sqlite_stat1(tbl,idx,stat) VALUES(", false);
+	return err;
+}
+
 static enum err put_rest(struct dump *dump)
 {
 	struct source *source = dump->source;
 	enum err err = note_boundary(dump);
 	buf_append_text(&dump->out, DUMP_END_MARK "\n");
-	if (!err && source->has_sequence)
-		err = put_internal(dump, "SELECT name, seq FROM sqlite_sequence", "DELETE FROM sqlite_sequence;\n", "INSERT INTO sqlite_sequence(name,seq) VALUES(", true);
-	if (!err && source->has_statistics)
-		err = put_internal(dump, "SELECT tbl, idx, stat FROM sqlite_stat1", "ANALYZE sqlite_schema;\nDELETE FROM sqlite_stat1;\n",
-		                   "INSERT INTO sqlite_stat1(tbl,idx,stat) VALUES(", false);
+	if (!err)
+		err = dump_put_internal(dump, source->has_sequence, source->has_statistics);
 	for (int i = 0; !err && i < source->object_count; i++) {
-		put_statement(dump, source->objects[i].sql, &source->objects[i].created);
+		dump_put_statement(dump, source->objects[i].sql, &source->objects[i].created);
 		err = dump_drain(dump);
 	}
 	buf_printf(&dump->out, "PRAGMA user_version=%lld;\nPRAGMA application_id=%lld;\nCOMMIT;\nPRAGMA foreign_keys=ON;\n", (long long)source->user_version,
@@ -242,7 +263,7 @@ static enum err put_rest(struct dump *dump)
 	return err ? err : dump_drain(dump);
 }
 
-static enum err put_foot(struct dump *dump, struct dump_result *result, int64_t began_us)
+enum err dump_put_foot(struct dump *dump, struct dump_result *result, int64_t began_us)
 {
 	char hex[65];
 	hex_encode(result->hash, sizeof(result->hash), hex);
@@ -276,7 +297,7 @@ static enum err write_all(struct dump *dump, struct dump_result *result)
 	if (!err)
 		err = content_total(dump->db, dump->arena, source, result->hash, dump->failure);
 	if (!err)
-		err = put_foot(dump, result, began_us);
+		err = dump_put_foot(dump, result, began_us);
 	result->bytes = dump->base;
 	return err;
 }

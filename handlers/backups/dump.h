@@ -16,6 +16,8 @@
 enum { DUMP_STATEMENT_ROWS = 1000, DUMP_STATEMENT_BYTES = 90000, DUMP_VALUE_BYTES = 64 << 20 };
 
 #define DUMP_TITLE "-- Tidegate backup: "
+#define DUMP_DIFFERENCE_TITLE "-- Tidegate differential backup: "
+#define DUMP_BASE_MARK "-- Differential to: "
 #define DUMP_HASH_MARK "-- Content hash: "
 #define DUMP_TABLE_MARK "-- Table: "
 #define DUMP_END_MARK "-- Rows end"

@@ -197,7 +197,7 @@ enum err dump_put_cell(struct dump *dump, const struct content_cell *cell)
 
 /* ---- values that are put together afterwards ---- */
 
-static bool is_long(const struct dump *dump, const struct content_cell *cell)
+bool dump_is_long(const struct dump *dump, const struct content_cell *cell)
 {
 	int64_t limit = dump->request->value_bytes ? dump->request->value_bytes : DUMP_VALUE_BYTES;
 	return (cell->type == SQLITE_TEXT || cell->type == SQLITE_BLOB) && (int64_t)cell->length > limit;
@@ -211,14 +211,14 @@ static bool can_be_found(const struct dump *dump, const struct content_cell *cel
 	if (table->rowid)
 		return true;
 	for (int i = 0; i < table->column_count; i++) {
-		if (table->columns[i].key && is_long(dump, &cells[i]))
+		if (table->columns[i].key && dump_is_long(dump, &cells[i]))
 			return false;
 		found |= table->columns[i].key;
 	}
 	return found && (table->without_rowid || table->has_rowid_column);
 }
 
-static enum err put_where(struct dump *dump, const struct content_cell *cells)
+enum err dump_put_where(struct dump *dump, const struct content_cell *cells)
 {
 	const struct source_table *table = dump->table;
 	const char *word = " WHERE ";
@@ -257,7 +257,7 @@ static enum err put_pieces(struct dump *dump, const struct content_cell *cells, 
 		err = cell->type == SQLITE_BLOB ? put_hex(dump, cell->bytes + at, n, false) : put_cast(dump, cell->bytes + at, n);
 		buf_append_text(&dump->out, cell->type == SQLITE_BLOB ? " AS BLOB)" : "");
 		if (!err)
-			err = put_where(dump, cells);
+			err = dump_put_where(dump, cells);
 		buf_append(&dump->out, ";\n", 2);
 		if (!err)
 			err = dump_drain(dump);
@@ -271,7 +271,7 @@ static enum err put_long_values(struct dump *dump, const struct content_cell *ce
 	int shift = table->rowid ? 1 : 0;
 	enum err err = dump_end_statement(dump);
 	for (int i = 0; !err && i < table->column_count; i++)
-		if (!table->columns[i].generated && is_long(dump, &cells[i + shift]))
+		if (!table->columns[i].generated && dump_is_long(dump, &cells[i + shift]))
 			err = put_pieces(dump, cells, i);
 	return err;
 }
@@ -290,14 +290,14 @@ static enum err put_row(struct dump *dump, const struct content_cell *cells, int
 			continue;
 		buf_append_char(&dump->out, before);
 		before = ',';
-		if (is_long(dump, &cells[i])) {
+		if (dump_is_long(dump, &cells[i])) {
 			found = asked ? found : can_be_found(dump, cells);
 			asked = true;
 			if (!found && cells[i].length > SQL_MAX / 2)
 				return backup_refuse(dump->failure, "value_too_large", table->name);
 			*ret_long |= found;
 		}
-		if (found && is_long(dump, &cells[i]))
+		if (found && dump_is_long(dump, &cells[i]))
 			err = buf_append_text(&dump->out, cells[i].type == SQLITE_BLOB ? "X''" : "''");
 		else
 			err = dump_put_cell(dump, &cells[i]);

@@ -31,6 +31,17 @@ enum err dump_drain(struct dump *dump) MUST_USE;
 /* The literal of one value. */
 enum err dump_put_cell(struct dump *dump, const struct content_cell *cell) MUST_USE;
 
+/* " WHERE …" that finds this row of dump->table by its rowid or its key. / Is the value put together piece by piece? */
+enum err dump_put_where(struct dump *dump, const struct content_cell *cells) MUST_USE;
+bool dump_is_long(const struct dump *dump, const struct content_cell *cell);
+
+/* Prepares for the rows of a table: dump->table, and its head. / Statements that the whole dump and the differential one have in common. */
+enum err dump_begin_rows(struct dump *dump, struct source_table *table) MUST_USE;
+enum err dump_put_internal(struct dump *dump, bool sequence, bool statistics) MUST_USE;
+void dump_put_title(struct dump *dump, const char *title);
+void dump_put_statement(struct dump *dump, const char *sql, struct source_place *ret);
+enum err dump_put_foot(struct dump *dump, struct dump_result *result, int64_t began_us) MUST_USE;
+
 /* A struct content_reader's row, context: the dump. / Ends the statement that is open. */
 enum err dump_row(void *context, const struct content_cell *cells, int count) MUST_USE;
 enum err dump_end_statement(struct dump *dump) MUST_USE;

@@ -59,7 +59,7 @@ static enum err redirect(struct request *request, struct response *response, con
 }
 
 /* The packing that a stored backup has: what `as` may say, or none of it. */
-static const char *stored_form(const char *key)
+const char *backup_stored_form(const char *key)
 {
 	static const char *const forms[] = {"age", "zst", "sql"};
 	const char *dot = strrchr(key, '.');
@@ -90,8 +90,10 @@ enum err backup_download(struct request *request, struct response *response)
 	enum err err = find_daily(request, response, day, database, &rows);
 	if (err || rows.count == 0)
 		return err;
-	bool d1 = text_equal(profile, "d1");
-	if (!table && !d1 && (!as || text_equal(as, stored_form(pg_text(&rows, 0, FOUND_KEY)))))
+	bool d1 = text_equal(profile, "d1"), full = !pg_text(&rows, 0, FOUND_BASE);
+	if (!full && !table && !d1 && !as)
+		as = backup_stored_form(pg_text(&rows, 0, FOUND_KEY));
+	if (full && !table && !d1 && (!as || text_equal(as, backup_stored_form(pg_text(&rows, 0, FOUND_KEY)))))
 		return redirect(request, response, &rows);
 	return backup_give_as(request, response, database, day, &rows, as, table, d1);
 }
@@ -127,8 +129,12 @@ enum err backup_link(struct request *request, struct response *response)
 	enum err err = find_by_path(request, response, path, &rows);
 	if (err || rows.count == 0)
 		return err;
-	err = sign(request, &rows, life, &url);
-	if (err)
+	const char *rest = path + strlen("/backups/download/");
+	if (!pg_text(&rows, 0, FOUND_BASE))
+		err = sign(request, &rows, life, &url);
+	else
+		err = backup_full_url(request, response, rest + 11, arena_copy(request->arena, rest, 10), &rows, life, &url);
+	if (err || !url)
 		return err == ERR_NOT_FOUND ? refuse(response, PROBLEM_BACKUP_LOST) : err;
 	clock_iso8601(clock_unix_us() + life * 1000000, at);
 	struct json_writer *w = respond_json(response, 200);

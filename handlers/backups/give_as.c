@@ -17,6 +17,9 @@ struct wish {
 	const char *database, *day, *table;
 	const struct pg_rows *rows;
 	bool d1;
+	int64_t life_s;
+	const char *url;
+	struct backup_base base;
 	struct pieces pieces;
 	struct conversion conversion;
 };
@@ -75,6 +78,7 @@ static bool fits(struct wish *wish)
 {
 	int64_t all = json_integer_value(json_object_get(wish->conversion.content, "bytes"));
 	bool whole = !wish->conversion.pieces || pg_bool(wish->rows, 0, FOUND_ENCRYPTED);
+	all += wish->base.bytes;
 	if ((whole ? all : wish->pieces.bytes) <= wish->request->gate->config->backups_convert_bytes)
 		return true;
 	refuse(wish->response, PROBLEM_BACKUP_TOO_LARGE);
@@ -100,15 +104,9 @@ static enum err hand_out(struct wish *wish)
 	static const char *const ends[] = {".sql", ".sql.zst", ".sql.zst.age"};
 	struct request *request = wish->request;
 	const struct config *config = request->gate->config;
-	const char *url = NULL, *end = ends[wish->conversion.form];
+	const char *end = ends[wish->conversion.form];
 	const char *name = arena_printf(request->arena, "%s-%s%s%s%s%s", wish->database, wish->day, wish->table ? "." : "", wish->table ? wish->table : "", wish->d1 ? ".d1" : "", end);
-	enum err err = name ? store_presign_get(request->arena, config, wish->conversion.key, name, "application/octet-stream", config->download_url_life_s, &url) : ERR_TOO_LARGE;
-	if (err)
-		return err;
-	wish->response->status = 302;
-	respond_header(wish->response, "Location", url);
-	respond_header(wish->response, "Cache-Control", "no-store");
-	return OK;
+	return name ? store_presign_get(request->arena, config, wish->conversion.key, name, "application/octet-stream", wish->life_s, &wish->url) : ERR_TOO_LARGE;
 }
 
 static enum err make(struct wish *wish)
@@ -139,19 +137,58 @@ static enum err make(struct wish *wish)
 	return err ? err : hand_out(wish);
 }
 
-enum err backup_give_as(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, const char *as, const char *table,
-                        bool d1)
+static bool read_base(struct wish *wish, enum err *ret_err)
+{
+	struct request *request = wish->request;
+	const char *id = pg_text(wish->rows, 0, FOUND_BASE);
+	struct pg_rows rows;
+	if (!id)
+		return true;
+	*ret_err = pg_call(&request->gate->pg, request->arena, &request->scope, STMT_BACKUP_BASE_OF, PG_VALUES(id), &rows);
+	if (*ret_err)
+		return false;
+	base_read(&rows, &wish->base);
+	wish->conversion.base = &wish->base;
+	return true;
+}
+
+/* wish->url NULL: refused. */
+static enum err fulfil(struct wish *wish, const char *as)
 {
 	struct age_identity identity;
-	struct wish *wish = arena_alloc(request->arena, sizeof(*wish));
 	enum err err = OK;
-	if (!wish)
-		return ERR_TOO_LARGE;
-	*wish = (struct wish){.request = request, .response = response, .database = database, .day = day, .table = table, .rows = rows, .d1 = d1};
-	if (!choose_form(wish, as) || !read_content(wish, &err) || !plan(wish, &err) || !fits(wish) || !find_key(wish, &identity))
+	if (!choose_form(wish, as) || !read_content(wish, &err) || !read_base(wish, &err) || !plan(wish, &err) || !fits(wish) || !find_key(wish, &identity))
 		return err;
 	err = make(wish);
 	if (wish->conversion.identity)
 		age_identity_wipe(&identity);
 	return err;
+}
+
+enum err backup_full_url(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, int64_t life_s, const char **ret_url)
+{
+	struct wish *wish = arena_alloc(request->arena, sizeof(*wish));
+	if (!wish)
+		return ERR_TOO_LARGE;
+	*wish = (struct wish){.request = request, .response = response, .database = database, .day = day, .rows = rows, .life_s = life_s};
+	enum err err = fulfil(wish, backup_stored_form(pg_text(rows, 0, FOUND_KEY)));
+	*ret_url = wish->url;
+	return err;
+}
+
+enum err backup_give_as(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, const char *as, const char *table,
+                        bool d1)
+{
+	struct wish *wish = arena_alloc(request->arena, sizeof(*wish));
+	if (!wish)
+		return ERR_TOO_LARGE;
+	*wish = (struct wish){
+	    .request = request, .response = response, .database = database, .day = day, .table = table, .rows = rows, .d1 = d1, .life_s = request->gate->config->download_url_life_s};
+	enum err err = fulfil(wish, as);
+	if (err || !wish->url)
+		return err;
+	response->status = 302;
+	respond_header(response, "Location", wish->url);
+	respond_header(response, "Cache-Control", "no-store");
+	return OK;
 }

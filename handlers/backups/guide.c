@@ -10,7 +10,9 @@
 enum { STEPS_MAX = 4 };
 
 /* Columns of the statement backup_newest_verified. */
-enum { NEWEST_DAY, NEWEST_KEY, NEWEST_SIZE, NEWEST_VERIFIED, NEWEST_ENCRYPTED, NEWEST_KIND, NEWEST_SHA256, NEWEST_ROWS };
+enum { NEWEST_DAY, NEWEST_KEY, NEWEST_SIZE, NEWEST_VERIFIED, NEWEST_ENCRYPTED, NEWEST_KIND, NEWEST_SHA256, NEWEST_ROWS, NEWEST_DIFFERENTIAL };
+
+#define DIFFERENTIAL ".diff" /* in the key of an object that stands on another one */
 
 struct way {
 	const char *name, *title[2];
@@ -70,9 +72,12 @@ static void plan(struct guide *guide, struct arena *arena, const struct config *
 	    .postgresql = source->postgresql,
 	};
 	guide->file = strrchr(guide->key, '/') + 1;
+	const char *mark = pg_bool(rows, 0, NEWEST_DIFFERENTIAL) ? strstr(guide->file, DIFFERENTIAL) : NULL;
+	if (mark) /* what is downloaded is the whole, made for it: nobody knows its digest before */
+		guide->file = arena_printf(arena, "%.*s%s", (int)(mark - guide->file), guide->file, mark + strlen(DIFFERENTIAL));
 	guide->url = arena_printf(arena, "/backups/download/%s/%s", guide->day, guide->database);
 	guide->download = arena_printf(arena, "curl -fL -H \"Authorization: Bearer $TOKEN\" -o %s %s%s", guide->file, config->public_url, guide->url);
-	guide->check = arena_printf(arena, "echo '%s  %s' | sha256sum -c", guide->sha256, guide->file);
+	guide->check = mark ? NULL : arena_printf(arena, "echo '%s  %s' | sha256sum -c", guide->sha256, guide->file);
 	if (source->postgresql)
 		plan_postgresql(guide, arena);
 	else
@@ -150,7 +155,7 @@ static enum err answer_markdown(struct request *request, struct response *respon
 	put_intro(out, request, guide);
 	buf_printf(out, "\n## 1. %s\n\n%s\n", say(request, "Fetch it", "La récupérer"),
 	           say(request, "`TOKEN` is the token of an administrator.", "`TOKEN` est le jeton d’un administrateur."));
-	put_code(out, fetch, 2);
+	put_code(out, fetch, guide->check ? 2 : 1);
 	buf_printf(out, "\n## 2. %s\n", say(request, "Restore it, one way or the other", "La restaurer, d’une façon ou de l’autre"));
 	if (guide->encrypted)
 		buf_printf(out, "\n%s\n", say(request, "`key.txt` holds the secret key of one of its recipients.", "`key.txt` contient la clé secrète d’un de ses destinataires."));

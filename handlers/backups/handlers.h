@@ -49,12 +49,18 @@ enum err backup_link(struct request *request, struct response *response);
  */
 enum err backup_find_store(struct request *request, const struct pg_rows *rows, struct config *ret) MUST_USE;
 
+/* The packing that a stored backup has, as `as` names it; "" for none of those. */
+const char *backup_stored_form(const char *key);
+
 /* give_as.c: in another form than it is stored. as, table NULL: not said. */
 enum err backup_give_as(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, const char *as, const char *table,
                         bool d1);
 
+/* The whole of a differential backup, in the packing that it is stored in; *ret_url NULL after a refusal. */
+enum err backup_full_url(struct request *request, struct response *response, const char *database, const char *day, const struct pg_rows *rows, int64_t life_s, const char **ret_url);
+
 /* Columns of the statement backup_find. */
-enum { FOUND_ID, FOUND_KEY, FOUND_SIZE, FOUND_VERIFIED, FOUND_ENCRYPTED, FOUND_SHA256, FOUND_REPLICA };
+enum { FOUND_ID, FOUND_KEY, FOUND_SIZE, FOUND_VERIFIED, FOUND_ENCRYPTED, FOUND_SHA256, FOUND_REPLICA, FOUND_BASE };
 
 /* change.c */
 enum err backup_trigger(struct request *request, struct response *response);

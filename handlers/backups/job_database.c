@@ -7,6 +7,9 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/store/store.h"
+#include "handlers/backups/base.h"
+#include "handlers/backups/convert.h"
+#include "handlers/backups/differ.h"
 #include "handlers/backups/failures.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/manifest.h"
@@ -41,6 +44,8 @@ struct work {
 	struct pack pack;
 	struct manifest manifest;
 	const char *warning;
+	struct backup_base base; /* id NULL: the backup is a full one */
+	struct age_identity base_key;
 };
 
 /* ---- bookkeeping ---- */
@@ -135,6 +140,79 @@ static enum err pack_into(struct work *work, int fd)
 	return err;
 }
 
+/* ---- differential ---- */
+
+/* The full backup to stand on; base.id NULL: there is none that would do, or that this server could read. */
+static enum err find_base(struct work *work)
+{
+	const char *recipients = pg_text_array(work->arena, work->recipient_texts, work->recipient_count);
+	struct pg_rows rows;
+	struct backup_failure ignored = {0};
+	enum err err = recipients ? pg_query(&work->worker->pg, work->arena, STMT_BACKUP_BASE,
+	                                     PG_VALUES(work->space, work->database, pg_number(work->arena, work->config->backups_full_days), recipients), &rows)
+	                          : ERR_TOO_LARGE;
+	if (err)
+		return err;
+	base_read(&rows, &work->base);
+	bool packed_alike = work->base.id && (strstr(work->base.object.key, ".zst") != NULL) == (work->config->backups_zstd_level > 0);
+	bool readable = work->base.id && (!work->base.encrypted || (*work->config->backups_identity_file && !backup_load_key(work->config, &work->base_key, &ignored)));
+	if (!packed_alike || !readable)
+		work->base.id = NULL;
+	return OK;
+}
+
+static enum err write_difference(struct work *work, sqlite3 *base, int inserted, int fd)
+{
+	uint8_t stored[SHA256_SIZE], hash[32];
+	const struct dump_request request = {.name = work->database, .run = work->run, .journal_mode = work->snapshot.journal_mode, .to = pack_sink(&work->pack)};
+	struct difference difference = {.base = base, .base_key = work->base.object.key, .base_hash = hash, .bytes_max = work->base.bytes / 2, .inserted = inserted};
+	size_t count = work->recipient_count ? work->recipient_count + 1 : 0;
+	enum err err = hex_decode(work->base.content, 64, hash, sizeof(hash));
+	if (!err)
+		err = pack_start(&work->pack, work->arena, fd, (int)work->config->backups_zstd_level, work->recipients, count);
+	if (!err)
+		err = differ_write(work->snapshot.db, work->arena, &difference, &request, &work->dump, &work->failure);
+	if (!err)
+		err = pack_finish(&work->pack, stored);
+	if (!err)
+		hex_encode(stored, sizeof(stored), work->sha256);
+	work->size = work->pack.stored;
+	return err;
+}
+
+/* What is against it is no failure: the backup becomes a full one. */
+static void make_difference(struct work *work)
+{
+	const char *path = NULL, *inserted_path = NULL;
+	int base_fd = -1, inserted = -1, fd = -1;
+	sqlite3 *base = NULL;
+	enum err err = store_create(work->arena, work->config, &path, &base_fd);
+	if (!err)
+		err = base_restore(work->arena, work->config, &work->base, work->base.encrypted ? &work->base_key : NULL, path, &base, &work->failure);
+	if (!err)
+		err = store_create(work->arena, work->config, &inserted_path, &inserted);
+	if (!err)
+		err = store_create(work->arena, work->config, &work->packed, &fd);
+	if (!err)
+		err = write_difference(work, base, inserted, fd);
+	sqlite3_close(base);
+	const int fds[] = {base_fd, inserted, fd};
+	const char *const paths[] = {path, inserted_path, err ? work->packed : NULL};
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		if (fds[i] >= 0 && paths[i])
+			unlink(paths[i]);
+	}
+	log_write(LOG_LEVEL_INFO, err ? "backup_in_full" : "backup_differential", LOG_TEXT("database", work->database), LOG_TEXT("base", work->base.object.key), LOG_TEXT("result", err_name(err)),
+	          LOG_TEXT("detail", work->failure.detail));
+	if (err) {
+		pack_release(&work->pack);
+		work->failure = (struct backup_failure){0};
+		work->base.id = work->packed = NULL;
+	}
+}
+
 /* The private copy, when there is one, lives no longer than this. */
 static enum err make_dump(struct work *work)
 {
@@ -147,9 +225,13 @@ static enum err make_dump(struct work *work)
 		err = snapshot_take(work->source->path, copy, work->config->backups_lock_wait_s * 1000, &work->snapshot, &work->failure);
 	if (!err)
 		err = enter(work, "dump");
-	if (!err)
+	if (!err && work->source->differential && !work->source->postgresql)
+		err = find_base(work);
+	if (!err && work->base.id)
+		make_difference(work);
+	if (!err && !work->base.id)
 		err = store_create(work->arena, work->config, &work->packed, &fd);
-	if (!err)
+	if (!err && !work->base.id)
 		err = pack_into(work, fd);
 	snapshot_release(&work->snapshot);
 	if (copy_fd >= 0) {
@@ -163,14 +245,15 @@ static enum err make_dump(struct work *work)
 
 /* ---- upload ---- */
 
-/* daily/DAY/NAME.sql[.zst][.age]; with the time of the run behind the name where a backup of that day has the key already, and a part of its id where one of that second has. */
+/* daily/DAY/NAME[.diff].sql[.zst][.age]; with the time of the run behind the name where a backup of that day has the key already, and a part of its id where one of that second has. */
 static enum err choose_key(struct work *work)
 {
 	const char *form = work->source->postgresql ? ".pgdump" : work->config->backups_zstd_level ? ".sql.zst" : ".sql", *age = work->recipient_count ? ".age" : "";
+	const char *difference = work->base.id ? ".diff" : "";
 	for (int turn = 0; turn < 3; turn++) {
 		struct pg_rows rows;
-		work->key = arena_printf(work->arena, "daily/%s/%s%s%s%s%.*s%s%s", work->day, work->database, turn ? "-" : "", turn ? work->at : "", turn > 1 ? "-" : "", turn > 1 ? 8 : 0, work->result,
-		                         form, age);
+		work->key = arena_printf(work->arena, "daily/%s/%s%s%s%s%.*s%s%s%s", work->day, work->database, turn ? "-" : "", turn ? work->at : "", turn > 1 ? "-" : "", turn > 1 ? 8 : 0, work->result,
+		                         difference, form, age);
 		if (!work->key)
 			return ERR_TOO_LARGE;
 		enum err err = pg_query(&work->worker->pg, work->arena, STMT_BACKUP_KEY_TAKEN, PG_VALUES(work->key, work->result), &rows);
@@ -218,18 +301,29 @@ static enum err record_stored(struct work *work)
 	bool sqlite = !work->source->postgresql;
 	buf_init(&text, MANIFEST_MAX);
 	hex_encode(work->dump.hash, sizeof(work->dump.hash), hash);
+	struct pg *pg = &work->worker->pg;
 	enum err err = manifest_write(&work->manifest, true, &text);
 	if (!err)
-		err = pg_query(&work->worker->pg, work->arena, STMT_BACKUP_STORED,
+		err = pg_begin(pg, NULL);
+	if (!err)
+		err = pg_query(pg, work->arena, STMT_BACKUP_STORED,
 		               PG_VALUES(work->space, work->database, work->day, work->key, work->result, work->run, pg_number(work->arena, work->size), work->sha256, sqlite ? hash : NULL,
 		                         sqlite ? pg_number(work->arena, work->dump.rows) : NULL, sqlite ? pg_number(work->arena, work->dump.tables) : NULL,
 		                         pg_text_array(work->arena, work->recipient_texts, work->recipient_count), buf_text(&text)),
 		               &rows);
 	buf_release(&text);
 	if (!err && rows.count == 0)
-		return ERR_CONFLICT;
+		err = ERR_CONFLICT;
 	if (!err)
 		work->object_id = pg_text(&rows, 0, 0);
+	/* A base that has gone meanwhile: the next attempt finds another one, or none. */
+	if (!err && work->base.id)
+		err = pg_query(pg, work->arena, STMT_BACKUP_BASED, PG_VALUES(work->object_id, work->base.id), &rows);
+	if (!err && work->base.id && !rows.affected)
+		err = ERR_CONFLICT;
+	if (!err)
+		err = pg_commit(pg);
+	pg_rollback(pg);
 	return err;
 }
 
@@ -242,6 +336,7 @@ static enum err upload(struct work *work)
 	    .database = work->database,
 	    .day = work->day,
 	    .key = work->key,
+	    .base_key = work->base.id ? work->base.object.key : NULL,
 	    .run = work->run,
 	    .sha256 = work->sha256,
 	    .recipients = work->recipient_texts,
@@ -274,13 +369,33 @@ static enum err check_bytes(struct work *work, int fd)
 	return size == work->size && text_equal(hex, work->sha256) ? OK : backup_refuse(&work->failure, "object_damaged", "its bytes are not those that were sent");
 }
 
+/* With its base, which is fetched too, as one object. */
+static enum err join(struct work *work, int fd, const struct age_identity *identity, int *ret_fd)
+{
+	int base = -1;
+	enum err err = base_open(work->arena, work->config, &work->base, &base);
+	if (err == ERR_NOT_FOUND || err == ERR_INVALID)
+		return backup_refuse(&work->failure, "base_lost", "");
+	if (err)
+		return of_store(work, err);
+	const struct base_part parts[] = {{base, work->base.encrypted ? &work->base_key : NULL}, {fd, identity}};
+	err = base_join(work->arena, work->config, parts, ret_fd);
+	close(base);
+	return err == ERR_INVALID || err == ERR_DENIED ? backup_refuse(&work->failure, "object_damaged", "it does not open") : err;
+}
+
 static enum err prove_content(struct work *work, int fd)
 {
 	struct proof proof;
 	const struct age_identity *identity = work->recipient_count ? &work->proof_key : NULL;
+	int joined = -1;
 	if (work->source->postgresql)
 		return pg_dump_prove(work->config, fd, identity, &work->failure);
-	enum err err = prove_object(work->config, fd, identity, &proof, &work->failure);
+	enum err err = work->base.id ? join(work, fd, identity, &joined) : OK;
+	if (!err)
+		err = work->base.id ? prove_object(work->config, joined, NULL, &proof, &work->failure) : prove_object(work->config, fd, identity, &proof, &work->failure);
+	if (joined >= 0)
+		close(joined);
 	if (!err && (memcmp(proof.hash, work->dump.hash, sizeof(proof.hash)) != 0 || proof.rows != work->dump.rows))
 		err = backup_refuse(&work->failure, "content_differs", "");
 	return err;
@@ -380,6 +495,7 @@ enum err backup_database_run(struct worker *worker, struct arena *arena, struct 
 		unlink(work->packed);
 	pack_release(&work->pack);
 	age_identity_wipe(&work->proof_key);
+	age_identity_wipe(&work->base_key);
 	arena_release(&steps);
 	return err;
 }

@@ -21,7 +21,8 @@ static void put_place(struct json_writer *w, const char *name, const struct sour
 	json_array_close(w);
 }
 
-static void put_tables(struct json_writer *w, const struct source *source)
+/* places: of a differential dump they would be of no use. */
+static void put_tables(struct json_writer *w, const struct source *source, bool places)
 {
 	json_array_open(w, "tables");
 	for (int i = 0; i < source->table_count; i++) {
@@ -31,14 +32,16 @@ static void put_tables(struct json_writer *w, const struct source *source)
 		json_object_open(w, NULL);
 		json_put_text(w, "name", table->name);
 		json_put_i64(w, "rows", table->rows);
-		json_put_i64(w, "offset", table->filled.offset);
-		json_put_i64(w, "length", table->filled.length);
 		put_hash(w, "hash", table->hash);
+		if (places) {
+			json_put_i64(w, "offset", table->filled.offset);
+			json_put_i64(w, "length", table->filled.length);
+		}
 		if (table->kind == SOURCE_SHADOW)
 			json_put_bool(w, "shadow", true);
-		else
+		else if (places)
 			put_place(w, "created", &table->created);
-		if (table->counted.length)
+		if (places && table->counted.length)
 			put_place(w, "counted", &table->counted);
 		json_object_close(w);
 	}
@@ -92,9 +95,11 @@ static void put_content(struct json_writer *w, const struct manifest *manifest)
 	json_put_i64(w, "userVersion", dump->source.user_version);
 	json_put_i64(w, "applicationId", dump->source.application_id);
 	json_put_text(w, "encoding", dump->source.utf16 ? dump->source.big_endian ? "UTF-16be" : "UTF-16le" : "UTF-8");
-	put_tables(w, &dump->source);
-	put_virtual_tables(w, &dump->source);
-	put_objects(w, &dump->source);
+	put_tables(w, &dump->source, !manifest->base_key);
+	if (!manifest->base_key) {
+		put_virtual_tables(w, &dump->source);
+		put_objects(w, &dump->source);
+	}
 	json_array_open(w, "frames");
 	for (int i = 0; i < manifest->pack->frame_count; i++) {
 		json_array_open(w, NULL);
@@ -118,6 +123,8 @@ enum err manifest_write(const struct manifest *manifest, bool whole, struct buf 
 	json_put_text(&w, "database", manifest->database);
 	json_put_text(&w, "date", manifest->day);
 	json_put_text(&w, "key", manifest->key);
+	if (manifest->base_key)
+		json_put_text(&w, "base", manifest->base_key);
 	json_put_text(&w, "run", manifest->run);
 	json_put_i64(&w, "size", manifest->size);
 	json_put_text(&w, "sha256", manifest->sha256);

@@ -10,6 +10,7 @@
 
 struct manifest {
 	const char *database, *day, *key, *run, *sha256;
+	const char *base_key; /* of a differential one; NULL for the others */
 	const char *const *recipients;
 	size_t recipient_count;
 	int64_t size, wal_bytes, foreign_key_violations;

@@ -207,6 +207,8 @@ static enum err adopt(struct reconcile *reconcile, struct arena *arena, const st
 	const struct backup_source *source = database ? backup_source_find(sources, database) : NULL;
 	const json_t *content = json_object_get(manifest, "content");
 	const char *hash = json_text(content, "hash"), *recipients = recipients_of(arena, manifest);
+	if (json_object_get(manifest, "base")) /* differential: its base may be gone */
+		return OK;
 	if (!source || !sha256 || !recipients || (!hash && !source->postgresql) || !day || !is_key_of(held->key, day, database) || !text_equal(json_text(manifest, "key"), held->key) ||
 	    json_integer_value(json_object_get(manifest, "size")) != held->size || !bytes_are(reconcile->config, held->key, held->size, sha256))
 		return OK;

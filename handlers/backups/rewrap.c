@@ -9,6 +9,7 @@
 #include "handlers/backups/copy.h"
 #include "handlers/backups/handlers.h"
 #include "handlers/backups/manifest.h"
+#include "handlers/backups/pack.h"
 #include "handlers/backups/pg_dump.h"
 #include "handlers/backups/prove.h"
 
@@ -19,7 +20,7 @@
 enum { PIECE = 1 << 16, STEP_ARENA = 32 << 20 };
 
 /* Columns of the statement backup_to_rewrap. */
-enum { REWRAP_ID, REWRAP_KEY, REWRAP_SIZE, REWRAP_SHA256, REWRAP_CONTENT, REWRAP_DATABASE, REWRAP_DAY, REWRAP_REPLICA };
+enum { REWRAP_ID, REWRAP_KEY, REWRAP_SIZE, REWRAP_SHA256, REWRAP_CONTENT, REWRAP_DATABASE, REWRAP_DAY, REWRAP_REPLICA, REWRAP_DIFFERENTIAL };
 
 struct rewrap {
 	struct pg *pg;
@@ -160,8 +161,38 @@ static enum err place_manifest(struct rewrap *rewrap)
 	return err;
 }
 
+static enum err hash_put(void *context, const void *bytes, size_t n)
+{
+	sha256_update(context, bytes, n);
+	return OK;
+}
+
+/* The hash of what it holds. */
+static enum err hash_plain(struct rewrap *rewrap, int fd, const struct age_identity *identity, uint8_t ret[SHA256_SIZE])
+{
+	struct sha256 hash;
+	if (sha256_init(&hash))
+		return ERR_TOO_LARGE;
+	enum err err = lseek(fd, 0, SEEK_SET) < 0 ? ERR_IO : unpack_file(rewrap->arena, fd, identity, (struct sink){hash_put, &hash});
+	sha256_final(&hash, ret);
+	sha256_release(&hash);
+	return err == ERR_DENIED ? ERR_INVALID : err;
+}
+
+/* Of a differential one nothing can be restored by itself: what it holds is what the old one held, byte for byte. */
+static enum err compare_plain(struct rewrap *rewrap, int old, int new)
+{
+	uint8_t was[SHA256_SIZE], is[SHA256_SIZE];
+	enum err err = hash_plain(rewrap, old, rewrap->identity, was);
+	if (!err)
+		err = hash_plain(rewrap, new, &rewrap->proof_key, is);
+	if (!err && memcmp(was, is, sizeof(was)) != 0)
+		err = ERR_INVALID;
+	return err == ERR_INVALID ? backup_refuse(&rewrap->failure, "object_damaged", "it does not open") : err;
+}
+
 /* What the store gives back, opened with the key of this rewrap alone, is what the inventory says. */
-static enum err prove_new(struct rewrap *rewrap, const char *content)
+static enum err prove_new(struct rewrap *rewrap, const char *content, int old, bool differential)
 {
 	struct proof proof;
 	char hex[SHA256_HEX_SIZE];
@@ -171,6 +202,8 @@ static enum err prove_new(struct rewrap *rewrap, const char *content)
 		return err == ERR_CONFLICT ? backup_refuse(&rewrap->failure, "object_damaged", "the store gave other bytes back") : err;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		err = ERR_IO;
+	else if (differential)
+		err = compare_plain(rewrap, old, fd);
 	else if (!content)
 		err = pg_dump_prove(rewrap->config, fd, &rewrap->proof_key, &rewrap->failure);
 	else {
@@ -208,7 +241,7 @@ static void undo(struct rewrap *rewrap)
 		rewrap->row = NULL;
 }
 
-static enum err make_new(struct rewrap *rewrap, const struct pg_rows *rows, int i)
+static enum err make_new(struct rewrap *rewrap, const struct pg_rows *rows, int i, int old)
 {
 	struct pg_rows made;
 	enum err err = pg_query(rewrap->pg, rewrap->arena, STMT_BACKUP_MAKING,
@@ -223,7 +256,7 @@ static enum err make_new(struct rewrap *rewrap, const struct pg_rows *rows, int 
 	if (!err)
 		err = place_manifest(rewrap);
 	if (!err)
-		err = prove_new(rewrap, pg_text(rows, i, REWRAP_CONTENT));
+		err = prove_new(rewrap, pg_text(rows, i, REWRAP_CONTENT), old, pg_bool(rows, i, REWRAP_DIFFERENTIAL));
 	if (!err)
 		err = swap(rewrap, rows, i);
 	if (err)
@@ -249,7 +282,7 @@ static enum err rewrap_one(struct rewrap *rewrap, const struct pg_rows *rows, in
 	if (!err)
 		err = write_new(rewrap, old);
 	if (!err)
-		err = make_new(rewrap, rows, i);
+		err = make_new(rewrap, rows, i, old);
 	if (old >= 0)
 		close(old);
 	if (rewrap->fd >= 0) {

@@ -27,10 +27,10 @@ static bool name_is_good(const char *name)
 	return n > 0 && n <= BACKUP_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && name[0] != '-' && name[0] != '_';
 }
 
-static bool flag(const json_t *object, const char *name, bool *ret)
+static bool flag(const json_t *object, const char *name, bool otherwise, bool *ret)
 {
 	const json_t *value = json_object_get(object, name);
-	*ret = value ? json_is_true(value) : true;
+	*ret = value ? json_is_true(value) : otherwise;
 	return !value || json_is_boolean(value);
 }
 
@@ -52,7 +52,8 @@ static const char *read_source(const json_t *object, struct backup_source *ret)
 		}
 	if (priority)
 		return "its priority must be critical, high or normal";
-	return flag(object, "daily", &ret->daily) && flag(object, "weekly", &ret->weekly) ? NULL : "daily and weekly must be true or false";
+	bool good = flag(object, "daily", true, &ret->daily) && flag(object, "weekly", true, &ret->weekly) && flag(object, "differential", false, &ret->differential);
+	return good ? NULL : "daily, weekly and differential must be true or false";
 }
 
 static enum err read_list(struct arena *arena, const json_t *list, struct backup_sources *ret, const char **ret_why)

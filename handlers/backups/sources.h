@@ -1,6 +1,6 @@
 /*
  * The databases to be backed up, as the file of backups.sources lists them: a JSON array of
- *   {"name": "shop", "path": "/srv/shop.db", "description": "…", "priority": "critical|high|normal", "daily": true, "weekly": true}
+ *   {"name": "shop", "path": "/srv/shop.db", "description": "…", "priority": "critical|high|normal", "daily": true, "weekly": true, "differential": false}
  * or {"name": "tidegate", "kind": "postgresql"}, Tidegate's own. Read anew for every use: a change needs no restart.
  */
 #ifndef TIDEGATE_HANDLERS_BACKUPS_SOURCES_H
@@ -20,7 +20,7 @@ struct backup_source {
 	const char *path; /* NULL for postgresql */
 	const char *description;
 	enum backup_priority priority;
-	bool postgresql, daily, weekly;
+	bool postgresql, daily, weekly, differential;
 };
 
 struct backup_sources {

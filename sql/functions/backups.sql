@@ -163,7 +163,7 @@ BEGIN
 END $$;
 
 -- What retention may remove: dailies after p_days days, weeklies after p_weeks weeks. Never the newest verified one of a database, nor a daily of one that
--- the weekly archive should hold (p_weekly) and no verified archive does, unless a verified one of the same day stands in for it.
+-- the weekly archive should hold (p_weekly) and no verified archive does, unless a verified one of the same day stands in for it; nor one that a differential one stands on.
 CREATE OR REPLACE FUNCTION tidegate.backup_expired(p_space text, p_days int, p_weeks int, p_weekly text[])
 RETURNS TABLE (id uuid, key text, size bigint) LANGUAGE sql STABLE SET search_path = pg_catalog, tidegate, pg_temp AS $$
 	SELECT o.id, o.key, o.size FROM tidegate.backup_object o
@@ -172,6 +172,7 @@ RETURNS TABLE (id uuid, key text, size bigint) LANGUAGE sql STABLE SET search_pa
 	  AND EXISTS (SELECT FROM tidegate.backup_object n
 	              WHERE n.space = o.space AND (o.kind = 'weekly' OR n.database = o.database) AND n.kind = o.kind AND n.state = 'stored' AND n.id <> o.id
 	                AND (n.verified_at IS NOT NULL OR n.content_hash IS NULL AND n.verify_error IS NULL) AND (n.day, n.created_at) > (o.day, o.created_at))
+	  AND NOT EXISTS (SELECT FROM tidegate.backup_object d WHERE d.base_id = o.id AND d.state = 'stored')
 	  AND (o.kind = 'weekly' OR o.archive_id IS NOT NULL OR NOT o.database = ANY (p_weekly)
 	       OR EXISTS (SELECT FROM tidegate.backup_object n WHERE n.space = o.space AND n.database = o.database AND n.kind = 'daily' AND n.day = o.day
 	                  AND n.created_at > o.created_at AND n.verified_at IS NOT NULL))
@@ -216,9 +217,12 @@ DECLARE
 	runs bigint;
 BEGIN
 	SELECT * INTO this FROM tidegate.backup_object WHERE id = p_object;
+	IF this.base_id IS NOT NULL THEN
+		RETURN false; -- its size is that of what changed
+	END IF;
 	SELECT avg(size), count(*) INTO mean, runs FROM
 		(SELECT size FROM tidegate.backup_object o WHERE o.space = this.space AND o.database = this.database AND o.kind = 'daily' AND o.state IN ('stored', 'deleted')
-		   AND o.id <> this.id AND o.created_at < this.created_at AND o.verify_error IS NULL ORDER BY o.created_at DESC LIMIT 7) s;
+		   AND o.id <> this.id AND o.base_id IS NULL AND o.created_at < this.created_at AND o.verify_error IS NULL ORDER BY o.created_at DESC LIMIT 7) s;
 	IF runs < 3 OR this.size BETWEEN mean * 0.5 AND mean * 2 THEN
 		RETURN false;
 	END IF;

@@ -14,6 +14,13 @@ ALTER TABLE tidegate.backup_object ADD CONSTRAINT backup_object_state_check CHEC
 
 INSERT INTO tidegate.event_type VALUES ('backup.replica_failed');
 
--- made: another form of a backup, for one download. Never more than making; goes after two hours, row and all.
+-- made: another form of a backup, for one download. Never more than making; goes after a day, row and all.
 ALTER TABLE tidegate.backup_object DROP CONSTRAINT backup_object_kind_check;
 ALTER TABLE tidegate.backup_object ADD CONSTRAINT backup_object_kind_check CHECK (kind IN ('daily', 'weekly', 'made'));
+
+-- base_id: of a differential backup the full one that it stands on, never a differential one itself. based_at: of a full one when that was last done; a retention that began before
+-- leaves it alone.
+ALTER TABLE tidegate.backup_object
+	ADD COLUMN base_id uuid REFERENCES tidegate.backup_object (id),
+	ADD COLUMN based_at timestamptz;
+CREATE INDEX backup_object_base_idx ON tidegate.backup_object (base_id) WHERE base_id IS NOT NULL;

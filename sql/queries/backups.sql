@@ -30,7 +30,7 @@ INSERT INTO tidegate.backup_object (space, kind, database, day, key, result_id, 
 VALUES ($1, 'daily', $2, $3::date, $4, $5::uuid, $6::uuid, $7::bigint, $8, $9, $10::bigint, $11::int, $12::text[], $13::jsonb)
 ON CONFLICT (key) DO UPDATE
 SET space = $1, database = $2, day = $3::date, result_id = $5::uuid, run_id = $6::uuid, size = $7::bigint, sha256 = $8, content_hash = $9, row_count = $10::bigint,
-    table_count = $11::int, recipients = $12::text[], manifest = $13::jsonb, created_at = now(), verified_at = NULL, verify_error = NULL, state = 'stored', deleted_at = NULL
+    table_count = $11::int, recipients = $12::text[], manifest = $13::jsonb, base_id = NULL, created_at = now(), verified_at = NULL, verify_error = NULL, state = 'stored', deleted_at = NULL
 WHERE backup_object.result_id = $5::uuid OR backup_object.state = 'deleted'
 RETURNING id;
 
@@ -73,10 +73,10 @@ SELECT id, key, size FROM tidegate.backup_expired($1, $2::int, $3::int, $4::text
 -- name: backup_deleting
 -- Asked again under the row's lock: between the look and now somebody may have found it worth keeping. And those that an earlier run left behind.
 UPDATE tidegate.backup_object SET state = 'deleting'
-WHERE id = $1::uuid AND state = 'stored' AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
+WHERE id = $1::uuid AND state = 'stored' AND (based_at IS NULL OR based_at < now()) AND id IN (SELECT e.id FROM tidegate.backup_expired($2, $3::int, $4::int, $5::text[]) e);
 
 -- name: backup_going
-WITH abandoned AS (UPDATE tidegate.backup_object SET state = 'deleting' WHERE space = $1 AND state = 'making' AND created_at < now() - CASE kind WHEN 'made' THEN interval '2 hours' ELSE interval '1 day' END RETURNING id, key)
+WITH abandoned AS (UPDATE tidegate.backup_object SET state = 'deleting' WHERE space = $1 AND state = 'making' AND created_at < now() - interval '26 hours' RETURNING id, key)
 SELECT id, key FROM tidegate.backup_object WHERE space = $1 AND state = 'deleting' UNION ALL SELECT id, key FROM abandoned ORDER BY key;
 
 -- name: backup_deleted
@@ -87,7 +87,8 @@ UPDATE tidegate.backup_object SET state = 'deleted', deleted_at = now() WHERE id
 SELECT id, key, size, database, sha256, replicated_at IS NOT NULL FROM tidegate.backup_object WHERE space = $1 AND state = 'stored' ORDER BY key;
 
 -- name: backup_lost
--- The object is gone, or is not the one that was stored: nobody may take it for good any more.
+-- The object is gone, or is not the one that was stored: nobody may take it, or one that stands on it, for good any more.
+WITH standing AS (UPDATE tidegate.backup_object SET verified_at = NULL, verify_error = 'base_lost' WHERE base_id = $1::uuid AND state = 'stored')
 UPDATE tidegate.backup_object SET verified_at = NULL, verify_error = $2 WHERE id = $1::uuid AND state = 'stored' AND verify_error IS DISTINCT FROM $2
 RETURNING tidegate.event_emit(space, 'backup.failed', jsonb_build_object('id', run_id, 'state', 'failed', 'objectKey', key, 'failures', jsonb_build_array(jsonb_build_object('database', database, 'error', $2))));
 
@@ -99,13 +100,23 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY-"W"IW'),
        to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD');
 
 -- name: backup_week_members
--- Of the last seven days: for every database and day the newest good backup, or no key where there is none.
-SELECT d.name, to_char(y.day, 'YYYY-MM-DD'), o.id, o.key, o.size, o.sha256, extract(epoch FROM o.created_at)::bigint, o.replicated_at IS NOT NULL
-FROM unnest($2::text[]) AS d (name)
-CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day)
-LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object b WHERE b.space = $1 AND b.kind = 'daily' AND b.database = d.name AND b.day = y.day::date AND b.state = 'stored'
-	AND (b.verified_at IS NOT NULL OR b.content_hash IS NULL AND b.verify_error IS NULL) ORDER BY b.created_at DESC LIMIT 1) o ON true
-ORDER BY d.name COLLATE "C", y.day;
+-- Of the last seven days: for every database and day the newest good backup, or no key where there is none; and the full ones, older than that, on which some of them stand.
+WITH member AS (
+	SELECT d.name, y.day::date AS day, o.id, o.key, o.size, o.sha256, o.created_at, o.replicated_at, o.base_id
+	FROM unnest($2::text[]) AS d (name)
+	CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day)
+	LEFT JOIN LATERAL (SELECT * FROM tidegate.backup_object b WHERE b.space = $1 AND b.kind = 'daily' AND b.database = d.name AND b.day = y.day::date AND b.state = 'stored'
+		AND (b.verified_at IS NOT NULL OR b.content_hash IS NULL AND b.verify_error IS NULL) ORDER BY b.created_at DESC LIMIT 1) o ON true
+	UNION
+	SELECT b.database, b.day, b.id, b.key, b.size, b.sha256, b.created_at, b.replicated_at, b.base_id
+	FROM tidegate.backup_object b WHERE b.state = 'stored' AND b.id IN (
+		SELECT (SELECT c.base_id FROM tidegate.backup_object c WHERE c.space = $1 AND c.kind = 'daily' AND c.database = d.name AND c.day = y.day::date AND c.state = 'stored'
+			AND c.verified_at IS NOT NULL ORDER BY c.created_at DESC LIMIT 1)
+		FROM unnest($2::text[]) AS d (name)
+		CROSS JOIN generate_series((now() AT TIME ZONE 'UTC')::date - 6, (now() AT TIME ZONE 'UTC')::date, interval '1 day') AS y (day))
+)
+SELECT name, to_char(day, 'YYYY-MM-DD'), id, key, size, sha256, extract(epoch FROM created_at)::bigint, replicated_at IS NOT NULL FROM member
+ORDER BY name COLLATE "C", day, created_at;
 
 -- name: backup_week_stored
 INSERT INTO tidegate.backup_object (space, kind, database, day, key, size, sha256, manifest, verified_at)
@@ -145,7 +156,7 @@ ORDER BY d.place;
 
 -- name: backup_list
 -- Newest first: $1 database, $2 kind, $3 and $4 days, each or null; $5 and $6 the last item of the page before; $7 one more than the page.
-SELECT id, kind, database, to_char(day, 'YYYY-MM-DD') AS date, key AS "objectKey", size, row_count AS rows, table_count AS tables, sha256, recipients <> '{}' AS encrypted,
+SELECT id, kind, database, to_char(day, 'YYYY-MM-DD') AS date, key AS "objectKey", size, row_count AS rows, table_count AS tables, sha256, recipients <> '{}' AS encrypted, base_id IS NOT NULL AS differential,
        verified_at AS "verifiedAt", verify_error AS _error, replicated_at AS "replicatedAt", replica_error AS _replica_error, created_at AS "createdAt", (extract(epoch FROM created_at) * 1000000)::bigint AS _at
 FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND ($1::text IS NULL OR database = $1) AND ($2::text IS NULL OR kind = $2)
@@ -155,7 +166,7 @@ ORDER BY created_at DESC, id DESC LIMIT $7::int;
 
 -- name: backup_find
 -- The backup of a database and day to hand out: a verified one before another, the newest of those. $1 kind, $3 null for a weekly one.
-SELECT id, key, size, verified_at, recipients <> '{}', sha256, replicated_at IS NOT NULL FROM tidegate.backup_object
+SELECT id, key, size, verified_at, recipients <> '{}', sha256, replicated_at IS NOT NULL, base_id FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND database = $2 AND ($3::date IS NULL OR day = $3::date)
 ORDER BY day DESC, verified_at IS NULL, created_at DESC LIMIT 1;
 
@@ -165,7 +176,7 @@ SELECT string_agg(DISTINCT to_char(day, 'YYYY-MM-DD'), ', ' ORDER BY to_char(day
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = $1 AND ($2::text IS NULL OR database = $2);
 
 -- name: backup_newest_verified
-SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind, sha256, row_count FROM tidegate.backup_object
+SELECT to_char(day, 'YYYY-MM-DD'), key, size, verified_at, recipients <> '{}', kind, sha256, row_count, base_id IS NOT NULL FROM tidegate.backup_object
 WHERE space = current_setting('tidegate.space') AND state = 'stored' AND kind = 'daily' AND database = $1 AND (verified_at IS NOT NULL OR content_hash IS NULL AND verify_error IS NULL)
 ORDER BY day DESC, created_at DESC LIMIT 1;
 
@@ -187,7 +198,7 @@ SELECT (SELECT manifest -> 'content' ->> 'schemaHash' FROM tidegate.backup_objec
 SELECT tidegate.job_enqueue('backup.verify', jsonb_build_object('id', $1::uuid), current_setting('tidegate.space'), $1::uuid::text, 'backup.verify');
 
 -- name: backup_to_verify
-SELECT key, size, sha256, content_hash, recipients <> '{}', database, replicated_at IS NOT NULL FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';
+SELECT key, size, sha256, content_hash, recipients <> '{}', database, replicated_at IS NOT NULL, base_id FROM tidegate.backup_object WHERE id = $1::uuid AND state = 'stored';
 
 -- name: backup_to_replicate
 SELECT id, key, size, sha256 FROM tidegate.backup_to_replicate($1, $2) LIMIT 1;
@@ -214,7 +225,7 @@ WHERE space = current_setting('tidegate.space') AND state = 'stored' AND (verifi
 
 -- name: backup_to_rewrap
 -- Encrypted to others than $2, newest first; $3 databases or null.
-SELECT id, key, size, sha256, content_hash, database, to_char(day, 'YYYY-MM-DD'), replicated_at IS NOT NULL
+SELECT id, key, size, sha256, content_hash, database, to_char(day, 'YYYY-MM-DD'), replicated_at IS NOT NULL, base_id IS NOT NULL
 FROM tidegate.backup_object
 WHERE space = $1 AND kind = 'daily' AND state = 'stored' AND recipients <> '{}' AND NOT (recipients @> $2::text[] AND recipients <@ $2::text[])
   AND ($3::text[] IS NULL OR database = ANY ($3::text[]))
@@ -252,7 +263,7 @@ SELECT tidegate.backup_made($1, $2, $3::date);
 
 -- name: backup_sweep_due
 SELECT tidegate.job_enqueue('backup.sweep', '{}', $1, 'backup.sweep', NULL)
-WHERE EXISTS (SELECT FROM tidegate.backup_object WHERE space = $1 AND kind = 'made' AND created_at < now() - interval '2 hours');
+WHERE EXISTS (SELECT FROM tidegate.backup_object WHERE space = $1 AND kind = 'made' AND created_at < now() - interval '26 hours');
 
 -- name: backup_forget_made
 DELETE FROM tidegate.backup_object WHERE kind = 'made' AND state = 'deleted';
@@ -307,3 +318,20 @@ SELECT count(*) FILTER (WHERE state = 'stored' AND verified_at IS NOT NULL AND v
        count(*) FILTER (WHERE state = 'stored' AND verify_error IS NOT NULL), count(*) FILTER (WHERE state = 'deleting'), coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::bigint,
        (SELECT count(*) FROM tidegate.backup_run WHERE space = current_setting('tidegate.space') AND state = 'running')
 FROM tidegate.backup_object WHERE space = current_setting('tidegate.space') AND state <> 'deleted';
+
+-- name: backup_base
+-- The newest full backup of $2 that a differential one may stand on: proven, of the last $3 days, for the same recipients.
+SELECT id, key, size, sha256, content_hash, replicated_at IS NOT NULL, (manifest -> 'content' ->> 'bytes')::bigint, recipients <> '{}'
+FROM tidegate.backup_object
+WHERE space = $1 AND database = $2 AND kind = 'daily' AND state = 'stored' AND base_id IS NULL AND content_hash IS NOT NULL AND verified_at IS NOT NULL AND verify_error IS NULL
+  AND day > (now() AT TIME ZONE 'UTC')::date - $3::int AND recipients @> $4::text[] AND recipients <@ $4::text[]
+ORDER BY day DESC, created_at DESC LIMIT 1;
+
+-- name: backup_base_of
+SELECT id, key, size, sha256, content_hash, replicated_at IS NOT NULL, (manifest -> 'content' ->> 'bytes')::bigint, recipients <> '{}'
+FROM tidegate.backup_object WHERE id = $1::uuid;
+
+-- name: backup_based
+-- The one stands on the other, which must still be there: no row is touched otherwise.
+WITH base AS (UPDATE tidegate.backup_object SET based_at = clock_timestamp() WHERE id = $2::uuid AND state = 'stored' RETURNING id)
+UPDATE tidegate.backup_object o SET base_id = base.id FROM base WHERE o.id = $1::uuid;

@@ -207,14 +207,14 @@ def test_what_cannot_be_given(backups):
 
 
 def test_made_objects_go(backups):
-    """What was made for a download stands in no list, and is gone after two hours."""
+    """What was made for a download stands in no list, and is gone after a day."""
     get(backups, "rich", "table=pair")
     assert all(item["kind"] == "daily" for item in api(backups, "/backups/list").json()["items"])
     made = backups.rows("SELECT key FROM tidegate.backup_object WHERE kind = 'made'")
     assert made and all(os.path.exists(backups.blob(key)) for key, in made)
     backups.job("backup.tick")
     assert len(backups.rows("SELECT 1 FROM tidegate.backup_object WHERE kind = 'made'")) == len(made), "not before their time"
-    backups.rows("UPDATE tidegate.backup_object SET created_at = created_at - interval '3 hours' WHERE kind = 'made' RETURNING 1")
+    backups.rows("UPDATE tidegate.backup_object SET created_at = created_at - interval '27 hours' WHERE kind = 'made' RETURNING 1")
     backups.job("backup.tick")
     from instance import wait_until
     wait_until(lambda: not backups.rows("SELECT 1 FROM tidegate.backup_object WHERE kind = 'made'"), 30, "them to be gone")
