@@ -96,12 +96,6 @@ class Backups:
     def spool(self):
         return sorted(os.listdir(self.instance.path("spool")))
 
-    def job(self, kind):
-        """Runs one job of that kind to its end."""
-        self.rows("SELECT tidegate.job_enqueue(%s, '{}', '', %s, NULL)", kind, kind)
-        wait_until(lambda: not self.rows("SELECT 1 FROM tidegate.job WHERE kind = %s AND state <> 'failed'", kind), 30, f"{kind} to end")
-        assert not self.rows("SELECT last_error FROM tidegate.job WHERE kind = %s", kind)
-
     def api(self, method, path, role="admin", space=SPACE, **options):
         token = self.instance.token(role, f"{role}@ops", space=space) if role else None
         return self.instance.api(method, path, token=token, **options)
