@@ -190,7 +190,7 @@ def test_no_longer_stale(make):
 def shifted(tmp_path_factory):
     """The environment of a process whose clock is off by so many seconds."""
     library = str(tmp_path_factory.mktemp("clock") / "clock_shift.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(REPOSITORY, "tests", "lib", "clock_shift.c")], check=True)
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(REPOSITORY, "tests", "lib", "clock_shift.c")], check=True)
     for folder in (os.path.dirname(library), os.path.dirname(os.path.dirname(library)), os.path.dirname(os.path.dirname(os.path.dirname(library)))):
         os.chmod(folder, 0o755)
     shared = f"/tmp/clock_shift-{os.getpid()}.so"  # where the workers' user can read it

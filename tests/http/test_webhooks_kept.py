@@ -104,10 +104,12 @@ def test_every_type_is_listed():
     folder = os.path.join(REPOSITORY, "sql", "migrations")
     inserts = [text for name in sorted(os.listdir(folder)) for text in re.findall(r"INSERT INTO tidegate\.event_type VALUES(.*?);", read("sql", "migrations", name), re.S)]
     kinds = set(re.findall(r"'([a-z]+\.[a-z_]+)'", "".join(inserts)))
-    assert len(kinds) >= 14
+    assert len(kinds) >= 17
     guide, contract = read("docs", "webhooks.md"), read("docs", "openapi.yaml")
     listed = set(re.search(r"EventType:\n\s+enum: \[([^]]*)\]", contract).group(1).split(", "))
     assert listed == kinds and [kind for kind in kinds if f"`{kind}`" not in guide] == []
+    said = {name.split(":")[0] for name in re.findall(r'^EVENT\("([^"]+)"', read("handlers", "webhooks", "events.def"), re.M)}
+    assert said == kinds | {"*"}, "a sentence for every type, for those who read it in a chat"
 
 
 def code_of(language):
