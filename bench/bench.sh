@@ -398,6 +398,8 @@ bench_backups() {
 		dump_zstd) figure 'the same through zstd -3' "$ours s" '.dump | zstd -3' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1.8' ;;
 		whole) figure 'snapshot, check, dump, zstd, age; decrypt, restore, compare' "$ours s" 'wanted, 40 MB/s' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
 		restore) figure 'restore of zstd and age, verified' "$ours s" 'sqlite3 < .dump' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
+		differ) figure "differential scan of $size MB" "$ours s" 'sqldiff' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 0.7, 200 MB/s' ;;
+		differ_size) note "differential: $ours bytes after zstd -3, sqldiff $theirs (at most 1.3 times)" ;;
 		memory) note "peak memory of a dump: $ours MB of 96" ;;
 		esac
 	done <<<"$results"
