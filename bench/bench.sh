@@ -405,6 +405,8 @@ bench_backup() { # ROWS
 		zstd_alone) note "zstd -3 of that dump, which is there already: $ours s" ;;
 		whole) figure 'snapshot, check, dump, zstd, age; decrypt, restore, compare' "$ours s" 'wanted, 40 MB/s' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
 		restore) figure 'restore of zstd and age, verified' "$ours s" 'sqlite3 < .dump' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 1' ;;
+		differ) figure "differential scan of $size MB" "$ours s" 'sqldiff' "$theirs s" "$(ratio "$theirs" "$ours")" 'at least 0.7, 200 MB/s' ;;
+		differ_size) note "differential: $ours bytes after zstd -3, sqldiff $theirs (at most 1.3 times)" ;;
 		memory) note "peak memory of a dump: $ours MB of 96" ;;
 		esac
 	done <<<"$results"

@@ -35,7 +35,7 @@ static const struct {
     {"store", command_store, true, "check | setup | list [PREFIX] | get KEY FILE | put FILE KEY [--only-new] | delete KEY…: the S3 bucket (storage.driver = s3)"},
     {"sync", command_sync, false, "--db FILE --app APP --url URL --token-file FILE: an SQLite database and the server brought together; `sync --help` says more"},
     {"backup", command_backup, false, "run [DATABASE]… [--reason TEXT] [--no-wait]: backs up what is configured | rewrap --identity KEY-FILE: stored backups for the present recipients | dump DATABASE-FILE --to NEW-FILE [OPTION]…: one SQLite file by hand"},
-    {"restore", command_restore, false, "FILE | DATABASE [--from DIRECTORY | --store | --replica] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE]: a verified database out of a backup"},
+    {"restore", command_restore, false, "FILE | DATABASE [--from DIRECTORY | --store | --replica] [--date YYYY-MM-DD] --to NEW-FILE [--table NAME] [--identity KEY-FILE] [--base FILE]: a verified database out of a backup"},
     {"doctor", command_doctor, true, "says in plain words what is wrong"},
     {"config", command_config, false, "--print, --docs, --errors or --nginx"},
 };

@@ -183,7 +183,9 @@ static int restore(struct command *command, const struct stream *from, const cha
 	char id[UUID_SIZE];
 	uuid_v4(id);
 	const char *part = arena_printf(command->arena, "%s.%.8s.part", to, id);
-	enum err err = part ? replay_into(command, from, part, &source, &failure) : ERR_TOO_LARGE;
+	if (!part)
+		return complain(EXIT_INTERNAL, "no memory");
+	enum err err = replay_into(command, from, part, &source, &failure);
 	int status = err ? refuse_restore(path, err, &failure) : 0;
 	if (!status && table && !has_table(&source, table))
 		status = complain(EXIT_REFUSED, "There is no table %s in this backup.", table);

@@ -99,12 +99,12 @@ int command_store(struct command *command)
 	const char *what = command->argc > 1 ? command->argv[1] : "", *why = NULL;
 	bool only_new = option_flag(command, "--only-new");
 	struct s3 s3;
-	struct config replica;
 	const char *name = NULL;
 	if (option_flag(command, "--replica")) {
-		if (!store_replica(command->arena, command->config, &replica, &name))
+		struct config *replica = arena_alloc(command->arena, sizeof(*replica));
+		if (!replica || !store_replica(command->arena, command->config, replica, &name))
 			return complain(EXIT_CONFIGURATION, "There is no second store (replica.driver).");
-		command->config = &replica;
+		command->config = replica;
 	}
 	if (!store_is_remote(command->config))
 		return complain(EXIT_CONFIGURATION, "storage.driver is local: objects are files below %s/blobs; `tidegate doctor` looks at them.", command->config->storage_root);

@@ -34,6 +34,13 @@ struct differ {
 
 /* ---- rows ---- */
 
+static uint64_t bits_of(double value)
+{
+	uint64_t bits;
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
 static bool same_cell(const struct content_cell *a, const struct content_cell *b)
 {
 	if (a->type != b->type)
@@ -42,7 +49,7 @@ static bool same_cell(const struct content_cell *a, const struct content_cell *b
 	case SQLITE_INTEGER:
 		return a->integer == b->integer;
 	case SQLITE_FLOAT:
-		return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+		return bits_of(a->real) == bits_of(b->real);
 	case SQLITE_NULL:
 		return true;
 	default:
@@ -511,6 +518,9 @@ enum err differ_write(sqlite3 *db, struct arena *arena, struct difference *diffe
 	buf_init(&differ->gone.utf8, OUT_MAX);
 	buf_init(&differ->come.out, OUT_MAX);
 	buf_init(&differ->come.utf8, OUT_MAX);
+	/* One lock for all the looks at single rows. */
+	sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
+	sqlite3_exec(difference->base, "BEGIN", NULL, NULL, NULL);
 	enum err err = literal_parser_open(&differ->gone.parser);
 	differ->come.parser = differ->gone.parser;
 	if (!err)
@@ -525,6 +535,8 @@ enum err differ_write(sqlite3 *db, struct arena *arena, struct difference *diffe
 		err = write_all(differ, result);
 	if (!err)
 		*ret = *result;
+	sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	sqlite3_exec(difference->base, "COMMIT", NULL, NULL, NULL);
 	literal_parser_close(&differ->gone.parser);
 	buf_release(&differ->gone.out);
 	buf_release(&differ->gone.utf8);

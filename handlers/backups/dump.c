@@ -202,7 +202,24 @@ static void note_counter(struct dump *dump, sqlite3_stmt *statement, int64_t off
 			dump->source->tables[i].counted = (struct source_place){offset, here(dump) - offset};
 }
 
-/* One row of an internal table as a statement. */
+static enum err put_internal_cell(struct dump *dump, sqlite3_stmt *statement, int i)
+{
+	struct content_cell cell = {.type = sqlite3_column_type(statement, i), .integer = sqlite3_column_int64(statement, i)};
+	if (cell.type == SQLITE_TEXT || cell.type == SQLITE_BLOB) {
+		cell.bytes = (const char *)sqlite3_column_blob(statement, i);
+		cell.length = (size_t)sqlite3_column_bytes(statement, i);
+	}
+	if (cell.type == SQLITE_TEXT && dump->source->utf16) {
+		cell.bytes = sqlite3_column_text16(statement, i);
+		cell.length = (size_t)sqlite3_column_bytes16(statement, i);
+	}
+	cell.real = cell.type == SQLITE_FLOAT ? sqlite3_column_double(statement, i) : 0;
+	cell.bytes = cell.bytes ? cell.bytes : "";
+	buf_append_text(&dump->out, i ? "," : "");
+	return dump_put_cell(dump, &cell);
+}
+
+/* Rows of an internal table, each as a statement. */
 static enum err put_internal(struct dump *dump, const char *select, const char *clear, const char *insert, bool counters)
 {
 	sqlite3_stmt *statement = NULL;
@@ -211,21 +228,8 @@ static enum err put_internal(struct dump *dump, const char *select, const char *
 	while (!err && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		int64_t offset = here(dump);
 		buf_append_text(&dump->out, insert);
-		for (int i = 0; !err && i < sqlite3_column_count(statement); i++) {
-			struct content_cell cell = {.type = sqlite3_column_type(statement, i), .integer = sqlite3_column_int64(statement, i)};
-			if (cell.type == SQLITE_TEXT || cell.type == SQLITE_BLOB) {
-				cell.bytes = (const char *)sqlite3_column_blob(statement, i);
-				cell.length = (size_t)sqlite3_column_bytes(statement, i);
-			}
-			if (cell.type == SQLITE_TEXT && dump->source->utf16) {
-				cell.bytes = sqlite3_column_text16(statement, i);
-				cell.length = (size_t)sqlite3_column_bytes16(statement, i);
-			}
-			cell.real = cell.type == SQLITE_FLOAT ? sqlite3_column_double(statement, i) : 0;
-			cell.bytes = cell.bytes ? cell.bytes : "";
-			buf_append_text(&dump->out, i ? "," : "");
-			err = dump_put_cell(dump, &cell);
-		}
+		for (int i = 0; !err && i < sqlite3_column_count(statement); i++)
+			err = put_internal_cell(dump, statement, i);
 		buf_append_text(&dump->out, ");\n");
 		if (counters)
 			note_counter(dump, statement, offset);

@@ -10,7 +10,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { NAMES_MAX = 8000, STATEMENT_MAX = 1 << 20 };
+enum { NAMES_MAX = 8000, NAMES_ROOM = 16000, STATEMENT_MAX = 1 << 20 };
 
 struct plan {
 	struct arena *arena;
@@ -285,7 +285,7 @@ enum err pieces_plan(struct arena *arena, const json_t *content, const char *tab
 		return ERR_INVALID;
 	if (table && !exists(&plan)) {
 		struct buf names;
-		buf_init(&names, 2 * NAMES_MAX);
+		buf_init(&names, NAMES_ROOM);
 		name_tables(&plan, &names);
 		*ret_why = arena_strdup(arena, buf_text(&names));
 		buf_release(&names);

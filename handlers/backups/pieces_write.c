@@ -66,7 +66,8 @@ static size_t take(struct statements *s, const char *from, size_t n, bool *ret_e
 	*ret_ends = false;
 	if (s->quote) {
 		const char *end = memchr(from, s->quote, n);
-		s->quote = end ? 0 : s->quote;
+		if (end)
+			s->quote = 0;
 		return end ? (size_t)(end - from) + 1 : n;
 	}
 	for (size_t i = 0; i < n; i++) {

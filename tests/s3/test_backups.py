@@ -133,3 +133,36 @@ def test_untracked(backups):
     assert "1100 untracked" in backups.instance.run("backup", "reconcile").stdout
     assert "1100 deleted" in backups.instance.run("backup", "reconcile", "--untracked", "delete").stdout
     assert backups.instance.object(strays[0]) is None and backups.instance.object(strays[-1]) is None and backups.instance.object(mine)
+
+
+def test_a_differential_backup_in_a_bucket(store, request):
+    """Its base is fetched from there to make it, to prove it, to hand it out whole, and to restore it without PostgreSQL."""
+    import sqlite3
+    backups = Backups({}, **store.options())
+    request.node.instances = [backups.instance]
+    try:
+        backups.add("shop", 3000, differential=True)
+        backups.write_sources()
+        backups.run()
+        with sqlite3.connect(backups.path("shop")) as db:
+            db.execute("UPDATE thing SET price = -1 WHERE id % 100 = 0")
+        db.close()
+        backups.open_up()
+        backups.run()
+        key, size, _, verified, _ = backups.object("shop")
+        assert ".diff." in key and verified and len(backups.instance.object(key)) == size
+        place = backups.instance.path("fcgi", "restored")
+        backups.instance.run("store", "delete", key.replace(".diff", "") + ".json")
+        day = key.split("/")[1]
+        backups.instance.run("store", "get", key, place + ".diff.sql.zst")
+        backups.instance.run("store", "get", key.replace(".diff", ""), place + ".sql.zst")
+        backups.instance.run("restore", place + ".diff.sql.zst", "--base", place + ".sql.zst", "--to", place + ".db")
+        sqlite_dumps.same(backups.path("shop"), place + ".db")
+        backups.rows("UPDATE tidegate.backup_object SET verified_at = NULL WHERE base_id IS NULL RETURNING 1")
+        answer = backups.instance.api("GET", f"/backups/download/{day}/shop", token=backups.instance.token("admin", "admin@ops", space="operations"))
+        with open(place + "-whole.sql.zst", "wb") as file:
+            file.write(backups.instance.session.get(answer.headers["Location"]).content)
+        sqlite_dumps.restore(place + "-whole.sql.zst", place + "-whole.db")
+        sqlite_dumps.same(backups.path("shop"), place + "-whole.db")
+    finally:
+        backups.stop()
