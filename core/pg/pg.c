@@ -25,6 +25,39 @@ void pg_close(struct pg *pg)
 	PQfinish(pg->connection);
 	pg->connection = NULL;
 	pg->in_transaction = false;
+	pg->told = 0;
+}
+
+void pg_listen(struct pg *pg, void (*tell)(void *context, const char *text), void *context)
+{
+	pg->tell = tell;
+	pg->tell_context = context;
+}
+
+static void take_notice(void *what, const PGresult *notice)
+{
+	struct pg *pg = what;
+	const char *state = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+	if (!text_equal(state, "TGHNT"))
+		pg->other_notices(NULL, notice);
+	else if (pg->tell && text && pg->told < PG_TOLD_MAX && strlen(text) < PG_TOLD_SIZE)
+		snprintf(pg->texts[pg->told++], PG_TOLD_SIZE, "%s", text);
+}
+
+/* The end of a transaction. */
+static enum err settle(struct pg *pg, enum err err)
+{
+	for (int i = 0; !err && i < pg->told; i++)
+		pg->tell(pg->tell_context, pg->texts[i]);
+	pg->told = 0;
+	return err;
+}
+
+/* A statement that stood alone was one. */
+static enum err settle_alone(struct pg *pg, enum err err)
+{
+	return pg->in_transaction ? err : settle(pg, err);
 }
 
 static void remember(struct pg *pg, const char *sqlstate, const char *message)
@@ -119,6 +152,7 @@ enum err pg_ensure(struct pg *pg)
 		pg->back_off_ms = pg->back_off_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : pg->back_off_ms * 2;
 		return ERR_UNAVAILABLE;
 	}
+	pg->other_notices = PQsetNoticeReceiver(pg->connection, take_notice, pg);
 	memset(pg->prepared, 0, sizeof(pg->prepared));
 	memset(pg->generated_prepared, 0, sizeof(pg->generated_prepared));
 	pg->back_off_ms = BACK_OFF_MIN_MS;
@@ -188,7 +222,7 @@ enum err pg_query(struct pg *pg, struct arena *arena, enum stmt stmt, const char
 		err = prepare_statement(pg, stmt);
 	if (err)
 		return err;
-	return deliver(pg, arena, PQexecPrepared(pg->connection, statements[stmt].name, statements[stmt].parameters, values, NULL, NULL, 0), ret);
+	return settle_alone(pg, deliver(pg, arena, PQexecPrepared(pg->connection, statements[stmt].name, statements[stmt].parameters, values, NULL, NULL, 0), ret));
 }
 
 enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values, struct pg_rows *ret)
@@ -210,7 +244,7 @@ enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, c
 			return err;
 		pg->generated_prepared[slot] = true;
 	}
-	return deliver(pg, arena, PQexecPrepared(pg->connection, name, parameters, values, NULL, NULL, 0), ret);
+	return settle_alone(pg, deliver(pg, arena, PQexecPrepared(pg->connection, name, parameters, values, NULL, NULL, 0), ret));
 }
 
 /* Sends the scope and one more command in one pipeline (one implicit transaction up to the sync) and gives the second's result. */
@@ -251,7 +285,7 @@ enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scop
 	if (err)
 		return err;
 	PGresult *result = scoped(pg, scope, statements[stmt].name, statements[stmt].parameters, values);
-	return result ? deliver(pg, arena, result, ret) : fail(pg, NULL);
+	return settle(pg, result ? deliver(pg, arena, result, ret) : fail(pg, NULL));
 }
 
 enum err pg_begin(struct pg *pg, const struct pg_scope *scope)
@@ -291,7 +325,7 @@ enum err pg_commit(struct pg *pg)
 	else if (strcmp(PQcmdStatus(result), "COMMIT") != 0)
 		err = ERR_BUG;
 	PQclear(result);
-	return err;
+	return settle(pg, err);
 }
 
 void pg_rollback(struct pg *pg)
@@ -299,6 +333,7 @@ void pg_rollback(struct pg *pg)
 	if (!pg->in_transaction)
 		return;
 	pg->in_transaction = false;
+	pg->told = 0;
 	if (!pg->connection)
 		return;
 	PGresult *result = PQexec(pg->connection, "ROLLBACK");
