@@ -68,6 +68,8 @@ int command_serve(struct command *command)
 		log_write(LOG_LEVEL_WARN, "metrics_private", LOG_TEXT("file", command->config->metrics_file));
 	struct pg_options options = database_options(command->config, "api");
 	pg_init(&gate.pg, &options);
+	gate.hints = (struct hints){command->config, &gate.publisher};
+	pg_listen(&gate.pg, hints_tell, &gate.hints);
 	int status = wait_for_database(command, &gate.pg, &gate.catalog);
 	if (status)
 		return status;

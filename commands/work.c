@@ -3,6 +3,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/jobs/jobs.h"
+#include "core/net/hints.h"
 #include "core/store/store.h"
 #include "handlers/backups/failures.h"
 #include "handlers/backups/handlers.h"
@@ -69,6 +70,8 @@ int command_work(struct command *command)
 	struct job_kind kinds[KINDS_MAX];
 	struct job_schedule schedules[SCHEDULES_MAX];
 	struct outgoing outgoing;
+	struct publisher publisher;
+	struct hints hints = {command->config, &publisher};
 	char host[32] = "host";
 	size_t count = 0, schedule_count = 0;
 	const char *why = NULL;
@@ -93,11 +96,15 @@ int command_work(struct command *command)
 	worker->catalog = catalog;
 	worker->explain = explain;
 	pg_init(&worker->pg, &options);
+	if (publisher_init(&publisher, command->config->events_publisher))
+		return complain(EXIT_CONFIGURATION, "events.publisher is too long for the path of a socket.");
+	pg_listen(&worker->pg, hints_tell, &hints);
 	gethostname(host, sizeof(host) - 1);
 	snprintf(worker->name, sizeof(worker->name), "%.31s:%d", host, (int)getpid());
 	int status = wait_for_database(command, &worker->pg, catalog);
 	if (!status)
 		status = jobs_run(worker, &tables) ? EXIT_INTERNAL : 0;
 	pg_close(&worker->pg);
+	publisher_close(&publisher);
 	return status;
 }

@@ -10,7 +10,7 @@
 #include "core/crypto/queue_signature.h"
 #include "core/crypto/sigv4.h"
 #include "core/net/outgoing.h"
-#include "core/net/publisher.h"
+#include "core/net/hints.h"
 #include "core/pg/pg.h"
 #include "core/schema/catalog.h"
 
@@ -28,6 +28,7 @@ struct gate {
 	struct schema_catalog catalog;
 	struct outgoing webhooks; /* where they may go */
 	struct publisher publisher; /* of hints */
+	struct hints hints;
 	const struct job_care_table *job_care; /* of every capability */
 	size_t job_care_count;
 	/* What capabilities add to GET /metrics, handed down by `tidegate serve`: whole families of Prometheus text, or nothing. */

@@ -25,6 +25,39 @@ void pg_close(struct pg *pg)
 	PQfinish(pg->connection);
 	pg->connection = NULL;
 	pg->in_transaction = pg->opening = false;
+	pg->told = 0;
+}
+
+void pg_listen(struct pg *pg, void (*tell)(void *context, const char *text), void *context)
+{
+	pg->tell = tell;
+	pg->tell_context = context;
+}
+
+static void take_notice(void *what, const PGresult *notice)
+{
+	struct pg *pg = what;
+	const char *state = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+	if (!text_equal(state, "TGHNT"))
+		pg->other_notices(NULL, notice);
+	else if (pg->tell && text && pg->told < PG_TOLD_MAX && strlen(text) < PG_TOLD_SIZE)
+		snprintf(pg->texts[pg->told++], PG_TOLD_SIZE, "%s", text);
+}
+
+/* The end of a transaction. */
+static enum err settle(struct pg *pg, enum err err)
+{
+	for (int i = 0; !err && i < pg->told; i++)
+		pg->tell(pg->tell_context, pg->texts[i]);
+	pg->told = 0;
+	return err;
+}
+
+/* A statement that stood alone was one. */
+static enum err settle_alone(struct pg *pg, enum err err)
+{
+	return pg->in_transaction ? err : settle(pg, err);
 }
 
 static void remember(struct pg *pg, const char *sqlstate, const char *message)
@@ -119,6 +152,7 @@ enum err pg_ensure(struct pg *pg)
 		pg->back_off_ms = pg->back_off_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : pg->back_off_ms * 2;
 		return ERR_UNAVAILABLE;
 	}
+	pg->other_notices = PQsetNoticeReceiver(pg->connection, take_notice, pg);
 	memset(pg->prepared, 0, sizeof(pg->prepared));
 	memset(pg->generated_prepared, 0, sizeof(pg->generated_prepared));
 	pg->back_off_ms = BACK_OFF_MIN_MS;
@@ -156,11 +190,11 @@ static enum err deliver(struct pg *pg, struct arena *arena, PGresult *result, st
 	return OK;
 }
 
-static enum err settle(struct pg *pg) MUST_USE;
+static enum err finish_opening(struct pg *pg) MUST_USE;
 
 static enum err prepare(struct pg *pg, const char *name, const char *sql)
 {
-	enum err settled = settle(pg);
+	enum err settled = finish_opening(pg);
 	if (settled)
 		return settled;
 	PGresult *result = PQprepare(pg->connection, name, sql, 0, NULL);
@@ -223,7 +257,7 @@ static bool send_scope(struct pg *pg, const struct pg_scope *scope)
 }
 
 /* Results that are owed are waited for before anything is done that is no statement of a pipeline. */
-static enum err settle(struct pg *pg)
+static enum err finish_opening(struct pg *pg)
 {
 	enum { SCOPE = 1 };
 	if (!pg->opening)
@@ -259,7 +293,7 @@ enum err pg_query(struct pg *pg, struct arena *arena, enum stmt stmt, const char
 	enum err err = ready(pg);
 	if (!err)
 		err = prepare_statement(pg, stmt);
-	return err ? err : execute(pg, arena, statements[stmt].name, statements[stmt].parameters, values, ret);
+	return err ? err : settle_alone(pg, execute(pg, arena, statements[stmt].name, statements[stmt].parameters, values, ret));
 }
 
 enum err pg_ask(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values, struct pg_rows *ret)
@@ -281,7 +315,7 @@ enum err pg_query_generated(struct pg *pg, struct arena *arena, unsigned slot, c
 			return err;
 		pg->generated_prepared[slot] = true;
 	}
-	return execute(pg, arena, name, parameters, values, ret);
+	return settle_alone(pg, execute(pg, arena, name, parameters, values, ret));
 }
 
 enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scope, enum stmt stmt, const char *const *values,
@@ -298,7 +332,7 @@ enum err pg_call(struct pg *pg, struct arena *arena, const struct pg_scope *scop
 	if (!PQenterPipelineMode(pg->connection))
 		return fail(pg, NULL);
 	PGresult *result = collect(pg, send_scope(pg, scope) && send_statement(pg, stmt, values), 1);
-	return result ? deliver(pg, arena, result, ret) : fail(pg, NULL);
+	return settle(pg, result ? deliver(pg, arena, result, ret) : fail(pg, NULL));
 }
 
 enum err pg_begin(struct pg *pg, const struct pg_scope *scope)
@@ -333,14 +367,14 @@ static enum err committed(struct pg *pg, PGresult *result)
 	else if (strcmp(PQcmdStatus(result), "COMMIT") != 0)
 		err = ERR_BUG;
 	PQclear(result);
-	return err;
+	return settle(pg, err);
 }
 
 enum err pg_commit(struct pg *pg)
 {
 	enum err err = pg->in_transaction ? OK : ERR_BUG;
 	if (!err)
-		err = pg->connection ? settle(pg) : ERR_UNAVAILABLE;
+		err = pg->connection ? finish_opening(pg) : ERR_UNAVAILABLE;
 	if (err)
 		return err;
 	pg->in_transaction = false;
@@ -351,7 +385,7 @@ enum err pg_commit_with(struct pg *pg, enum stmt stmt, const char *const *values
 {
 	enum err err = pg->in_transaction ? ready(pg) : ERR_BUG;
 	if (!err)
-		err = settle(pg);
+		err = finish_opening(pg);
 	if (!err)
 		err = prepare_statement(pg, stmt);
 	if (err)
@@ -368,11 +402,12 @@ void pg_rollback(struct pg *pg)
 {
 	if (!pg->in_transaction)
 		return;
-	if (settle(pg) || !pg->connection) {
+	if (finish_opening(pg) || !pg->connection) {
 		pg_close(pg);
 		return;
 	}
 	pg->in_transaction = false;
+	pg->told = 0;
 	PGresult *result = PQexec(pg->connection, "ROLLBACK");
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		pg_close(pg);
@@ -383,7 +418,7 @@ enum err pg_script(struct pg *pg, const char *sql)
 {
 	enum err err = ready(pg);
 	if (!err)
-		err = settle(pg);
+		err = finish_opening(pg);
 	if (err)
 		return err;
 	pg->sqlstate[0] = '\0';
@@ -399,7 +434,7 @@ enum err pg_copy_start(struct pg *pg, enum stmt stmt)
 {
 	if (!pg->in_transaction || !pg->connection)
 		return ERR_BUG;
-	enum err err = settle(pg);
+	enum err err = finish_opening(pg);
 	if (err)
 		return err;
 	PGresult *result = PQexec(pg->connection, statements[stmt].sql);

@@ -28,7 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 4096 };
+enum { PG_PARAMETERS_MAX = 24, PG_GENERATED_MAX = 4096, PG_TOLD_MAX = 8, PG_TOLD_SIZE = 1024 };
 
 struct pg_options {
 	const char *conninfo;
@@ -51,6 +51,11 @@ struct pg {
 	int64_t back_off_ms;
 	char sqlstate[6];  /* of the last failure, "" when none */
 	char message[256]; /* of the last failure: for the log, never for a client */
+	void (*tell)(void *context, const char *text);
+	void *tell_context;
+	PQnoticeReceiver other_notices;
+	int told; /* texts of the transaction so far */
+	char texts[PG_TOLD_MAX][PG_TOLD_SIZE];
 };
 
 struct pg_scope {
@@ -71,6 +76,10 @@ struct pg_rows {
 
 void pg_init(struct pg *pg, const struct pg_options *options);
 void pg_close(struct pg *pg);
+
+/* What transactions say by tidegate.hint is told after their commit, in order; what one says that is rolled back is not. Beyond PG_TOLD_MAX texts of a
+   transaction, or PG_TOLD_SIZE bytes, it is lost. tell must not use pg. Before the first connection. */
+void pg_listen(struct pg *pg, void (*tell)(void *context, const char *text), void *context);
 
 /* Connects when there is no live connection. ERR_UNAVAILABLE when it cannot or must still back off. */
 enum err pg_ensure(struct pg *pg) MUST_USE;

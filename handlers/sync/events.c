@@ -1,13 +1,12 @@
 /*
- * The change signal: who pushed tells the others of the scope that there is something to fetch, without saying what. nginx (nchan) keeps the
- * streams of GET /api/events; here are their tickets, the check of a ticket that nginx asks for, and the hint after a push.
+ * The change signal: who pushed tells the others of the scope that there is something to fetch, without saying what; a user's jobs tell of their
+ * states. nginx (nchan) keeps the streams of GET /api/events; here are their tickets, the check of a ticket that nginx asks for, and the hint after a push.
  * Called by nginx and sync.c.
  * Must never let a hint fail or delay a push, nor name a channel that the token of the ticket did not open.
  */
 #include "core/base/clock.h"
 #include "core/base/ids.h"
 #include "core/base/log.h"
-#include "core/base/metrics.h"
 #include "core/crypto/seal.h"
 #include "fcgi/fields.h"
 #include "fcgi/guard.h"
@@ -16,7 +15,7 @@
 
 #include <string.h>
 
-enum { TICKET_LIFE_S = 30, TICKET_MAX = 2048, APP_NAME_MAX = 63, CHANNEL_SIZE = SHA256_HEX_SIZE, HINT_MAX = 2 << 10 };
+enum { TICKET_LIFE_S = 30, TICKET_MAX = 2048, APP_NAME_MAX = 63, HINT_MAX = 2 << 10 };
 
 static struct seal seal_for(const struct gate *gate, const char *purpose)
 {
@@ -25,18 +24,9 @@ static struct seal seal_for(const struct gate *gate, const char *purpose)
 	return seal;
 }
 
-/* A name that says nothing: it stands in a header of nginx and in its memory. */
-static const char *channel_of(const struct gate *gate, struct arena *arena, const struct sync_app *app, const char *scope)
+static const char *scope_of(struct arena *arena, const struct sync_app *app, const char *scope)
 {
-	struct seal seal = seal_for(gate, "tidegate events channel");
-	uint8_t name[SHA256_SIZE];
-	char hex[CHANNEL_SIZE];
-	const char *text = arena_printf(arena, "%s:%s:%s", app->app->name, app->app->sync_scope == SCHEMA_SYNC_SPACE ? "space" : "sub", scope);
-	if (!text)
-		return NULL;
-	seal_sign(&seal, text, strlen(text), name);
-	hex_encode(name, sizeof(name), hex);
-	return arena_strdup(arena, hex);
+	return arena_printf(arena, "%s:%s:%s", app->app->name, app->app->sync_scope == SCHEMA_SYNC_SPACE ? "space" : "sub", scope);
 }
 
 static const char *make_ticket(const struct request *request, const char *app, const char *channel)
@@ -61,18 +51,21 @@ static const char *make_ticket(const struct request *request, const char *app, c
 
 enum err events_ticket(struct request *request, struct response *response)
 {
-	const struct sync_app *app;
+	const struct sync_app *app = NULL;
 	const char *name = NULL, *scope;
+	char channel[SHA256_HEX_SIZE];
 	if (!*request->gate->config->events_publisher)
 		return refuse(response, PROBLEM_EVENTS_DISABLED);
 	if (!field_text(response, request->json, "app", 0, APP_NAME_MAX, &name))
 		return OK;
-	if (!name && !json_text(request->claims.all, "app"))
-		return refuse_field(response, PROBLEM_UNKNOWN_APP, "app", "name of an app with synced tables");
-	if (!sync_find_app(response, name, &app, &scope))
+	bool jobs = !name && !json_text(request->claims.all, "app");
+	if (!jobs && !sync_find_app(response, name, &app, &scope))
 		return OK;
-	const char *channel = channel_of(request->gate, request->arena, app, scope);
-	const char *ticket = channel ? make_ticket(request, app->app->name, channel) : NULL;
+	const char *text = jobs ? hints_job_scope(request->arena, request->claims.space, request->claims.sub) : scope_of(request->arena, app, scope);
+	if (!text)
+		return ERR_TOO_LARGE;
+	hints_channel(request->gate->config, text, channel);
+	const char *ticket = make_ticket(request, jobs ? "" : app->app->name, channel);
 	if (!ticket)
 		return ERR_TOO_LARGE;
 	struct json_writer *w = respond_json(response, 200);
@@ -158,7 +151,7 @@ void sync_hint(const struct sync_call *call)
 	struct gate *gate = call->request->gate;
 	if (!*gate->publisher.path || !call->pushed || !changed(call))
 		return;
-	const char *channel = channel_of(gate, call->arena, call->app, call->scope);
+	const char *scope = scope_of(call->arena, call->app, call->scope);
 	struct buf hint;
 	struct json_writer w;
 	buf_init(&hint, HINT_MAX);
@@ -167,9 +160,7 @@ void sync_hint(const struct sync_call *call)
 	json_put_text(&w, "app", call->app->app->name);
 	json_put_text(&w, "device", call->device);
 	json_object_close(&w);
-	enum err err = !channel || hint.overflowed ? ERR_TOO_LARGE : publisher_send(&gate->publisher, channel, buf_text(&hint));
-	metrics_add(err ? METRIC_HINTS_LOST : METRIC_HINTS, 1);
-	if (err)
-		log_write(LOG_LEVEL_WARN, "hint_lost", LOG_TEXT("reason", err_name(err)));
+	if (scope && !hint.overflowed)
+		hints_publish(&gate->hints, scope, buf_text(&hint));
 	buf_release(&hint);
 }

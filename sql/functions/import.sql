@@ -19,6 +19,7 @@ BEGIN
 	    completed_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled', 'undone') THEN now() END,
 	    phase_ended_at = CASE WHEN p_status IN ('ready', 'completed', 'failed', 'cancelled', 'undone') THEN now() END
 	WHERE no = p_no;
+	PERFORM tidegate.hint_job(j.space, j.created_by, 'import', j.id, j.status) FROM tidegate.import_job j WHERE j.no = p_no;
 	IF p_status IN ('ready', 'completed', 'failed', 'undone') THEN
 		PERFORM tidegate.import_tell(p_no);
 	END IF;

@@ -23,6 +23,7 @@ BEGIN
 	    queue_job = CASE WHEN p_status NOT IN ('completed', 'failed') THEN queue_job END,
 	    error_code = CASE p_status WHEN 'failed' THEN error_code END, error_detail = CASE p_status WHEN 'failed' THEN error_detail END
 	WHERE no = p_no;
+	PERFORM tidegate.hint_job(b.space, b.owner, 'sqlite', b.id, b.status) FROM tidegate.sqlite_batch b WHERE b.no = p_no;
 	IF p_status IN ('completed', 'failed') THEN
 		PERFORM tidegate.event_emit(b.space, 'sqlite.' || p_status, jsonb_build_object('id', b.id, 'batchId', b.id, 'status', b.status, 'profile', b.profile,
 			'userId', b.owner, 'fileName', b.file_name, 'error', CASE WHEN b.error_code IS NOT NULL THEN jsonb_build_object('code', b.error_code) END,
@@ -225,6 +226,8 @@ BEGIN
 		END IF;
 	END IF;
 	UPDATE tidegate.sqlite_batch SET replaced_at = NULL WHERE id = p_batch;
+	PERFORM tidegate.hint(p_profile || ':space:' || p_space, jsonb_build_object('app', p_profile, 'device', 'server'))
+		WHERE EXISTS (SELECT FROM tidegate.dataset_tables(p_profile));
 END $$;
 
 -- Makes a completed batch its owner's data (again). NULL: there is no such batch; false: it is not complete, or its rows are gone. Looks without

@@ -9,6 +9,8 @@ import pytest
 
 from events import Stream, made, opened, sealed, ticket
 from instance import NCHAN, expect_problem, free_port, unique, wait_until
+from phone import BATCHES, Phone, backup
+from space import Space, people
 from sync_apps import Declarations, club
 from sync_client import Device
 from web_device import WebDevice
@@ -164,8 +166,7 @@ def test_tickets_are_for_those_who_may_sync(gate, clubs):
     for token in (None, "nonsense", member(gate, exp=1)):
         assert gate.api("POST", "/api/events/tickets", json={"app": "tunes"}, token=token).status_code == 401
     assert gate.api("POST", "/api/events/tickets", json={"app": "tunes"}, token=gate.token(role="guest")).status_code == 403
-    for body in ({}, {"app": None}, {"app": "nothing"}):
-        expect_problem(gate.api("POST", "/api/events/tickets", json=body, token=member(gate)), 404, "unknown_app")
+    expect_problem(gate.api("POST", "/api/events/tickets", json={"app": "nothing"}, token=member(gate)), 404, "unknown_app")
     expect_problem(gate.api("POST", "/api/events/tickets", json={"app": 7}, token=member(gate)), 400, "invalid_field")
     held = member(clubs, app="club")
     expect_problem(clubs.api("POST", "/api/events/tickets", json={"app": "tunes"}, token=held), 404, "unknown_app")
@@ -177,6 +178,75 @@ def test_pages_of_strangers_get_no_stream(gate):
     refused(gate, one, 403, "forbidden", Origin="https://elsewhere.example")
     with Stream(gate, one, headers=[f"Origin: {gate.url}"]) as stream:
         assert f"Access-Control-Allow-Origin: {gate.url}" in stream.lines
+
+
+# ---------------------------------------------------------------------------------------------------------------- jobs
+
+def jobs_of(gate, who):
+    return listen(gate, who.token, app="")
+
+
+def test_the_states_of_an_import_are_told_to_its_user_alone(gate):
+    space = Space(gate)
+    others = [gate.token(role="admin", sub=unique("sub"), space=space.name), gate.token(role="admin", sub=space.sub, space=unique("space"))]
+    with jobs_of(gate, space) as stream, jobs_of(gate, space) as second, listen(gate, others[0], app="") as other, listen(gate, others[1], app="") as elsewhere, \
+            listen(gate, space.token) as app:
+        job = space.imported(people(3))
+        job = job["id"] if isinstance(job, dict) else job
+        heard = lambda: [hint["status"] for hint in stream.heard]  # noqa: E731
+        wait_until(lambda: "completed" in heard(), 60, f"the states of the import, of which {stream.heard} came")
+        assert {hint["job"] for hint in stream.heard} == {job} and {(hint["kind"], *sorted(hint)) for hint in stream.heard} == {("import", "job", "kind", "status")}
+        assert {"mapping", "parsing", "ready", "importing"} <= set(heard()) and heard()[-1] == "completed", f"expected every state that it went through, got {heard()}"
+        wait_until(lambda: second.heard == stream.heard, 20, "the same on every stream of the user")
+        assert not other.heard and not elsewhere.heard and not app.heard
+
+
+def test_the_states_of_a_database_are_told_and_devices_hear_of_its_rows(gate, tmp_path):
+    phone = Phone(gate)
+    device = gate.token(role="member", sub=unique("sub"), space=phone.space)
+    with jobs_of(gate, phone) as stream, listen(gate, device, app="bowling") as hints, listen(gate, device, app="venue") as others:
+        good = phone.imported(backup(str(tmp_path / "a.db"), games=3, seed=1))["batchId"]
+        bad = phone.failed(b"x" * 5000, "INVALID_SQLITE", "not_a_sqlite_file")["batchId"]
+        wait_until(lambda: {"job": bad, "kind": "sqlite", "status": "failed"} in stream.heard, 20, "the failure")
+        assert [hint["status"] for hint in stream.heard if hint["job"] == good] == ["parsing", "importing", "completed"]
+        assert hints.hear() == [{"app": "bowling", "device": "server"}] and not others.heard
+
+
+def test_what_is_rolled_back_is_not_told(gate, tmp_path):
+    phone = Phone(gate)
+    first = phone.imported(backup(str(tmp_path / "a.db"), games=3, seed=1))["batchId"]
+    second = phone.imported(backup(str(tmp_path / "b.db"), games=3, seed=2))["batchId"]
+    third = phone.imported(backup(str(tmp_path / "c.db"), games=3, seed=3))["batchId"]
+    gate.sql("SELECT tidegate.sqlite_forget(no) FROM tidegate.sqlite_batch WHERE id = %s", first)
+    with listen(gate, phone.token, app="bowling") as hints:
+        assert phone.api("POST", f"{BATCHES}/{first}/activate").status_code == 409
+        assert phone.api("POST", f"{BATCHES}/{second}/activate").status_code == 200
+        hints.hear()
+        assert phone.api("POST", f"{BATCHES}/{third}/activate").status_code == 200
+        assert len(hints.hear(2)) == 2, "expected one for each that had an effect"
+
+
+def test_tickets_of_jobs_and_of_apps_open_no_other_stream(gate):
+    token = member(gate)
+    jobs, app = ticket(gate, token, app=""), ticket(gate, token)
+    assert opened(jobs)["app"] == "" and opened(jobs)["channel"] != opened(app)["channel"]
+    refused(gate, jobs)
+    for one, name in ((jobs, ""), (app, "tunes")):
+        with Stream(gate, one, app=name):
+            pass
+    expect_problem(gate.api("POST", "/api/events/tickets", json={}, token=gate.token(role="guest")), 403, "forbidden")
+
+
+def test_an_import_does_not_need_the_signal(own_instance):
+    gate = own_instance(server__processes=1)
+    socket = gate.path("events", "sock")
+    os.rename(socket, socket + ".away")
+    try:
+        space = Space(gate)
+        space.imported(people(3))
+        assert len(space.leads()) == 3
+    finally:
+        os.rename(socket + ".away", socket)
 
 
 # --------------------------------------------------------------------------------------------------------------- nginx

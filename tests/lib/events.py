@@ -12,7 +12,8 @@ from instance import base64url, wait_until
 
 
 def ticket(gate, token, app="tunes"):
-    answer = gate.api("POST", "/api/events/tickets", json={"app": app}, token=token)
+    """A ticket for an app's stream; with app "" for that of the user's jobs."""
+    answer = gate.api("POST", "/api/events/tickets", json={"app": app} if app else None, token=token)
     assert answer.status_code == 200, f"expected a ticket, got {answer.status_code} {answer.text}"
     return answer.json()["ticket"]
 
