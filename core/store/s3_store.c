@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CALL_ARENA = 16 << 20 };
+enum { CALL_ARENA = 16 << 20, TOKEN_SIZE = 4096 };
 
 /* A call's own memory, and the store as configured. */
 struct session {
@@ -84,7 +84,7 @@ static enum err s3_store_clock(const struct config *config, int64_t *ret_ahead_s
 	return date ? OK : ERR_NOT_FOUND;
 }
 
-static enum err list_page(struct session *session, const char *prefix, const char *token, store_seen *seen, void *context, char next[S3_KEY_MAX * 4])
+static enum err list_page(struct session *session, const char *prefix, const char *token, store_seen *seen, void *context, char next[TOKEN_SIZE])
 {
 	struct s3_page page;
 	enum err err = s3_list(&session->s3, &session->arena, prefix, *token ? token : NULL, &page);
@@ -94,7 +94,7 @@ static enum err list_page(struct session *session, const char *prefix, const cha
 			return ERR_INVALID;
 		err = seen(context, &(struct store_entry){page.entries[i].key, page.entries[i].size, modified_us / 1000000});
 	}
-	if (!err && snprintf(next, S3_KEY_MAX * 4, "%s", page.next ? page.next : "") >= S3_KEY_MAX * 4)
+	if (!err && (size_t)snprintf(next, TOKEN_SIZE, "%s", page.next ? page.next : "") >= TOKEN_SIZE)
 		err = ERR_TOO_LARGE;
 	return err;
 }
@@ -102,7 +102,7 @@ static enum err list_page(struct session *session, const char *prefix, const cha
 /* Memory for one page at a time. */
 static enum err s3_store_list(const struct config *config, const char *prefix, store_seen *seen, void *context)
 {
-	char token[S3_KEY_MAX * 4] = "", next[S3_KEY_MAX * 4] = "";
+	char token[TOKEN_SIZE] = "", next[TOKEN_SIZE] = "";
 	enum err err = OK;
 	do {
 		struct session session;

@@ -114,7 +114,10 @@ static void put_plain(struct buf *out, const char *text)
 	for (const char *c = text; *c; c++) {
 		if (strchr("\\`*_{}[]()<>#+-.!|&~:", *c))
 			buf_append_char(out, '\\');
-		buf_append_char(out, (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c);
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			buf_append_char(out, ' ');
+		else
+			buf_append_char(out, *c);
 	}
 }
 

@@ -135,7 +135,7 @@ static const char *age_text(const struct page_out *page, int64_t seconds)
 	static const struct {
 		enum word word;
 		int64_t from, unit;
-	} units[] = {{W_DAYS, (int64_t)2 * 86400, 86400}, {W_HOURS, 2 * 3600, 3600}, {W_MINUTES, 0, 60}};
+	} units[] = {{W_DAYS, 172800, 86400}, {W_HOURS, 7200, 3600}, {W_MINUTES, 0, 60}};
 	size_t i = 0;
 	while (seconds < units[i].from)
 		i++;

@@ -83,6 +83,18 @@ enum webhook_format webhook_format_of(const char *name)
 
 /* ---- templates ---- */
 
+/* A word of the API in the language of the message; one that has none stays as it is. */
+static const char *translated(const char *text, enum language language)
+{
+	static const struct {
+		const char *word, *said[2];
+	} words[] = {{"scheduled", {"schedule", "horaire"}}, {"manual", {"by hand", "à la main"}}};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (text_equal(words[i].word, text))
+			return words[i].said[language];
+	return text;
+}
+
 /* The member a.b of an object as text; NULL: it is not there, or is none. how: "" or what stands behind the colon of a template. */
 static const char *member_text(struct message *message, const json_t *object, const char *path, const char *how)
 {
@@ -99,6 +111,8 @@ static const char *member_text(struct message *message, const json_t *object, co
 	if (!json_is_string(value))
 		return NULL;
 	const char *text = json_string_value(value);
+	if (text_equal(how, "word"))
+		return translated(text, message->event->language);
 	return text_equal(how, "reason") && message->event->explain ? message->event->explain(message->type, text, message->event->language) : text;
 }
 

@@ -122,7 +122,7 @@ def test_success_only_by_choice(make, receive):
     backups.run()
     embed = calls(curious, 1)[0]["embeds"][0]
     fields = {field["name"]: field["value"] for field in embed["fields"]}
-    assert embed["color"] == 0x22c55e and fields["Databases"] == "1/1" and fields["Trigger"] == "manual" and fields["Size"].endswith("B")
+    assert embed["color"] == 0x22c55e and fields["Databases"] == "1/1" and fields["Trigger"] == "by hand" and fields["Size"].endswith("B")
     assert quiet.calls == [] and not backups.rows("SELECT 1 FROM tidegate.webhook_delivery WHERE state = 'pending'")
 
 

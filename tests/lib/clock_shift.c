@@ -13,6 +13,7 @@ static long seconds(const char *text)
 	return text && *text == '-' ? -value : value;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the names of the C library are reserved. */
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	long rc = syscall(SYS_clock_gettime, clock, ts);

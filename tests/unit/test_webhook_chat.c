@@ -65,6 +65,7 @@ static void test_what_is_said(struct arena *arena)
 	is_text(json_text(json_array_get(fields, 0), "value"), "2/3", "how many are good");
 	is_text(json_text(json_array_get(fields, 1), "value"), "1.5 KB", "a size for people");
 	is_text(json_text(json_array_get(fields, 4), "value"), "• git\\_stats\\: A sentence.", "which failed, and why");
+	is_text(json_text(json_array_get(fields, 3), "value"), "schedule", "a word of the API");
 	ok(json_is_false(json_object_get(json_array_get(fields, 4), "inline")) && json_is_true(json_object_get(json_array_get(fields, 0), "inline")), "a list takes the width");
 	is_i64(json_integer_value(json_object_get(embed(message), "color")), 0xef4444, "red");
 	is_text(json_text(embed(message), "timestamp"), "2026-11-22T03:00:00.123456Z", "when");
