@@ -259,6 +259,9 @@ def test_retention_keeps_the_base(make):
     sqlite_dumps.same(backups.path("rich"), backups.instance.path("b.db"))
     backups.sources[0]["differential"] = False
     backups.write_sources()
+    backups.rows("UPDATE tidegate.backup_object SET day = day - 10, created_at = created_at - interval '10 days' RETURNING 1")
+    backups.job("backup.retention")
+    assert len(backups.rows("SELECT key FROM tidegate.backup_object WHERE state = 'stored'")) == 2, "the newest that is good stays, and so does what it stands on"
     backups.run()
     backups.job("backup.retention")
     backups.job("backup.retention")
