@@ -391,10 +391,10 @@ bench_store() {
 # 263 000 rows make 193 MB, 682 000 make 500 MB.
 bench_backups() {
 	local rows
-	for rows in ${DATABASE_ROWS:-263000 682000}; do bench_backup "$rows"; done
+	for rows in ${DATABASE_ROWS:-263000 682000}; do backups_of "$rows"; done
 }
 
-bench_backup() { # ROWS
+backups_of() { # ROWS
 	local what ours theirs size=0 results
 	results=$(bench/backups.sh "$TIDEGATE_BUILD" "$1" "$TURNS")
 	size=$(awk '$1 == "size" { print $2 }' <<<"$results")

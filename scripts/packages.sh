@@ -86,6 +86,7 @@ packages_of() {
 		zstd|/usr/bin/zstd
 		python3|/usr/bin/python3
 		python3-openpyxl|python:openpyxl
+		sqlite3-tools|/usr/bin/sqldiff
 	LIST
 	*)
 		echo "packages.sh: there is no group \"$1\" (build, run, test, s3, lint, bench)." >&2
