@@ -6,7 +6,11 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define OUT_OF_RANGE "a number is out of range"
+enum { WHOLE_MAX = 19, MENDED_ROOM = 64 }; /* digits that may be too many for a whole number */
 
 /* Deepest nesting outside strings. Broken JSON gives a meaningless number, which the parser then refuses anyway. */
 static unsigned nesting(const char *bytes, size_t n)
@@ -48,7 +52,7 @@ static enum err parse(struct arena *arena, const char *bytes, size_t n, size_t f
 	    {json_error_null_byte_in_key, "a member name holds a NUL character"},
 	    {json_error_invalid_utf8, "the text is not UTF-8"},
 	    {json_error_premature_end_of_input, "the text ends too early"},
-	    {json_error_numeric_overflow, "a number is out of range"},
+	    {json_error_numeric_overflow, OUT_OF_RANGE},
 	};
 	const char *why = "the text is not JSON";
 	json_error_t error;
@@ -104,10 +108,57 @@ static void mend_surrogates(char *bytes, size_t n)
 	}
 }
 
+static size_t number_length(const char *bytes, size_t n)
+{
+	size_t length = 0;
+	while (length < n && bytes[length] && strchr("+-.0123456789eE", bytes[length]))
+		length++;
+	return length;
+}
+
+/* More than 64 bits, or more than a double: what the parser refuses a whole text for. A byte that is no part of it follows the number. */
+static bool is_out_of_range(const char *number, size_t n)
+{
+	char *end = NULL;
+	int64_t whole = 0;
+	double real = strtod(number, &end);
+	if (end != number + n)
+		return false;
+	bool fraction = memchr(number, '.', n) || memchr(number, 'e', n) || memchr(number, 'E', n);
+	return isinf(real) || (!fraction && n >= WHOLE_MAX && parse_i64_n(number, n, INT64_MIN, INT64_MAX, &whole));
+}
+
+/* A copy in which numbers that are out of range are texts that nothing takes, because of the NUL in them. */
+static void mend_numbers(struct buf *out, const char *bytes, size_t n)
+{
+	bool in_string = false;
+	for (size_t i = 0; i < n;) {
+		size_t length = in_string ? 0 : number_length(bytes + i, n - i);
+		if (length && i + length < n && is_out_of_range(bytes + i, length))
+			buf_append_text(out, "\"?\\u0000\"");
+		else
+			buf_append(out, bytes + i, length ? length : 1);
+		if (!length && in_string && bytes[i] == '\\' && i + 1 < n)
+			buf_append_char(out, bytes[++i]);
+		else if (!length && bytes[i] == '"')
+			in_string = !in_string;
+		i += length ? length : 1;
+	}
+}
+
 enum err json_parse_tolerant(struct arena *arena, char *bytes, size_t n, json_t **ret)
 {
+	const char *why = NULL;
+	struct buf mended;
 	mend_surrogates(bytes, n);
-	return parse(arena, bytes, n, JSON_ALLOW_NUL, ret, NULL);
+	enum err err = parse(arena, bytes, n, JSON_ALLOW_NUL, ret, &why);
+	if (err != ERR_INVALID || !text_equal(why, OUT_OF_RANGE))
+		return err;
+	buf_init(&mended, 2 * n + MENDED_ROOM);
+	mend_numbers(&mended, bytes, n);
+	err = mended.overflowed ? ERR_TOO_LARGE : parse(arena, buf_text(&mended), mended.len, JSON_ALLOW_NUL, ret, NULL);
+	buf_release(&mended);
+	return err;
 }
 
 const char *json_text(const json_t *object, const char *name)

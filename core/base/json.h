@@ -22,7 +22,7 @@ enum err json_parse(struct arena *arena, const char *bytes, size_t n, json_t **r
 
 /*
  * For bodies of which one bad text must not cost the rest: a text may hold NUL (look at json_string_length), and half of a surrogate pair,
- * which is no character, is read as U+FFFD. Changes the bytes.
+ * which is no character, is read as U+FFFD. A number out of range (1e999, more than 64 bits) is read as a text with a NUL. Changes the bytes.
  */
 enum err json_parse_tolerant(struct arena *arena, char *bytes, size_t n, json_t **ret) MUST_USE;
 
