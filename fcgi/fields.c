@@ -22,7 +22,7 @@ bool field_text(struct response *response, const json_t *object, const char *nam
 		return true;
 	}
 	const char *text = json_string_value(value);
-	if (!text)
+	if (!text || strlen(text) != json_string_length(value)) /* a NUL in it */
 		return refuse_text(response, name, min, max);
 	size_t length = utf8_length(text, strlen(text));
 	for (const char *c = text; *c; c++)

@@ -7,6 +7,8 @@
 #include "core/base/ids.h"
 #include "core/base/json.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -157,15 +159,49 @@ enum problem request_read_body(struct request *request, size_t max)
 	return PROBLEM_COUNT;
 }
 
+/* A number of more than 64 bits, or beyond a double, would cost the whole body. */
+static bool is_held(const struct json_node *value)
+{
+	int64_t whole = 0;
+	char number[REAL_TEXT_SIZE];
+	if (value->kind != JSON_KIND_NUMBER || !parse_i64_n(value->text, value->n, INT64_MIN, INT64_MAX, &whole))
+		return true;
+	if (value->n >= sizeof(number))
+		return false;
+	memcpy(number, value->text, value->n);
+	number[value->n] = '\0';
+	return strpbrk(number, ".eE") && isfinite(strtod(number, NULL));
+}
+
+/* An empty list stands for a number that nobody holds: no field takes it, and its refusal names the field. */
+static void write_rest(struct buf *out, const struct json_node *tree)
+{
+	bool comma = false;
+	buf_append_char(out, '{');
+	for (const struct json_node *name = json_first(tree); name < json_end(tree); name += 1 + name[1].size) {
+		if (text_equal(name->text, "changes"))
+			continue;
+		buf_append_text(out, comma ? "," : "");
+		comma = true;
+		json_quote(out, name->text, name->n);
+		buf_append_char(out, ':');
+		if (is_held(name + 1))
+			json_tree_write(out, name + 1);
+		else
+			buf_append_text(out, "[]");
+	}
+	buf_append_char(out, '}');
+}
+
 /* What stands beside the changes is read like any other body. The body is memory of our own (request_read_body); `p` is const for its readers. */
 static enum err parse_changes(struct request *request)
 {
 	struct buf rest;
 	enum err err = json_tree_parse(request->arena, (char *)(uintptr_t)request->body.p, request->body.n, &request->tree);
-	if (err)
-		return err;
+	if (err || !json_is(request->tree, JSON_KIND_OBJECT))
+		return err ? err : ERR_INVALID;
 	buf_init(&rest, request->body.n * 2 + 64);
-	json_tree_write(&rest, request->tree, "changes");
+	write_rest(&rest, request->tree);
 	err = rest.overflowed ? ERR_TOO_LARGE : json_parse(request->arena, buf_text(&rest), rest.len, &request->json, NULL);
 	buf_release(&rest);
 	/* Changes that stand twice are nobody's. */

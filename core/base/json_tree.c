@@ -243,30 +243,25 @@ enum err json_tree_parse(struct arena *arena, char *bytes, size_t n, const struc
 	return OK;
 }
 
-static void write_members(struct buf *out, const struct json_node *node, const char *without)
+static void write_members(struct buf *out, const struct json_node *node)
 {
-	bool object = node->kind == JSON_KIND_OBJECT, comma = false;
-	const struct json_node *item = json_first(node);
+	bool object = node->kind == JSON_KIND_OBJECT;
 	buf_append_char(out, object ? '{' : '[');
-	while (item < json_end(node)) {
-		const struct json_node *key = object ? item++ : NULL;
-		if (!key || !without || strcmp(key->text, without) != 0) {
-			if (comma)
-				buf_append_char(out, ',');
-			comma = true;
-			if (key) {
-				json_quote(out, key->text, key->n);
-				buf_append_char(out, ':');
-			}
-			json_tree_write(out, item, NULL);
+	for (const struct json_node *item = json_first(node); item < json_end(node); item += item->size) {
+		if (item > json_first(node))
+			buf_append_char(out, ',');
+		if (object) {
+			json_quote(out, item->text, item->n);
+			buf_append_char(out, ':');
+			item++;
 		}
-		item += item->size;
+		json_tree_write(out, item);
 	}
 	buf_append_char(out, object ? '}' : ']');
 }
 
 /* As deep as what was parsed. */
-void json_tree_write(struct buf *out, const struct json_node *node, const char *without)
+void json_tree_write(struct buf *out, const struct json_node *node)
 {
 	switch (node->kind) {
 	case JSON_KIND_NULL:
@@ -286,7 +281,7 @@ void json_tree_write(struct buf *out, const struct json_node *node, const char *
 		break;
 	case JSON_KIND_LIST:
 	case JSON_KIND_OBJECT:
-		write_members(out, node, without);
+		write_members(out, node);
 		break;
 	}
 }

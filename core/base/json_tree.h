@@ -30,8 +30,8 @@ struct json_node {
  */
 enum err json_tree_parse(struct arena *arena, char *bytes, size_t n, const struct json_node **ret) MUST_USE;
 
-/* Appends the value as compact JSON; of an object at the top without the member `without`, which may be NULL. */
-void json_tree_write(struct buf *out, const struct json_node *node, const char *without);
+/* Appends the value as compact JSON. */
+void json_tree_write(struct buf *out, const struct json_node *node);
 
 static inline bool json_is(const struct json_node *node, enum json_kind kind)
 {

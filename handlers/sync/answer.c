@@ -20,7 +20,7 @@ static void put_row_id(struct json_writer *w, const struct json_node *change)
 		json_put_i64(w, "rowId", number);
 	} else if (json_is(id, JSON_KIND_OBJECT)) {
 		buf_init(&text, RESULT_MAX);
-		json_tree_write(&text, id, NULL);
+		json_tree_write(&text, id);
 		json_put_str(w, "rowId", (struct str){buf_text(&text), text.len});
 		buf_release(&text);
 	} else {

@@ -209,7 +209,7 @@ static void digest_row(struct sha256 *hash, const struct sync_call *call, const 
 		return;
 	}
 	buf_init(&written, DIGEST_MAX);
-	json_tree_write(&written, row->change, NULL);
+	json_tree_write(&written, row->change);
 	digest_text(hash, buf_text(&written));
 	buf_release(&written);
 }

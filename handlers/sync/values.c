@@ -166,7 +166,7 @@ static enum rejection json_value(struct arena *arena, const struct json_node *va
 	}
 	struct buf out;
 	buf_init(&out, SYNC_ROW_MAX + 1);
-	json_tree_write(&out, value, NULL);
+	json_tree_write(&out, value);
 	*ret = arena_copy(arena, buf_text(&out), out.len);
 	enum rejection why = json_holds_nul(value) ? REJECT_INVALID_VALUE : out.overflowed ? REJECT_ROW_TOO_LARGE : REJECT_NONE;
 	buf_release(&out);

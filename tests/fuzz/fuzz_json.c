@@ -41,7 +41,7 @@ static void tree(struct arena *arena, const char *bytes, size_t n)
 	if (err)
 		return;
 	buf_init(&text, 8 * n + 16);
-	json_tree_write(&text, node, NULL);
+	json_tree_write(&text, node);
 	must(!text.overflowed);
 	if (!json_parse(arena, bytes, n, &strict, NULL))
 		must(json_parse(arena, text.data, text.len, &again, NULL) == OK && json_equal(strict, again));

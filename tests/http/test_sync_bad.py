@@ -146,6 +146,32 @@ def test_bodies_that_are_no_json(user, data, code):
     expect_problem(answer, 400, code)
 
 
+NUMBERS = ["1e999", "-1e999", "9" * 20, "-9223372036854775809", "1" * 500, "1" + "0" * 400 + ".5"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("where", ["release_year", "title", "rowId", "lastModifiedAt", "deleted", "table", "operation"])
+def test_a_number_out_of_range_costs_its_row_alone(user, where, number):
+    """The body is well-formed JSON, though most parsers, this one's too, refuse all of it for such a number."""
+    good, bad = tune(), tune()
+    (bad["data"] if where in bad["data"] else bad)[where] = "@"
+    if where == "release_year":
+        bad["data"][where] = "@"
+    text = json.dumps({"changes": [bad, good], "deviceId": "phone"}).replace('"@"', number)
+    answer = user.gate.api("POST", "/api/sync?app=tunes", data=text, headers={"Content-Type": "application/json"}, token=user.token)
+    assert answer.status_code == 200, f"expected the other row to be taken, got {answer.status_code} {answer.text}"
+    codes = [r["code"] for r in answer.json()["rejected"]]
+    assert len(codes) == (0 if where == "operation" else 1), f"expected the row to be rejected, got {codes}"
+    assert (good["rowId"],) in user.stored("tune", "id::text")
+
+
+@pytest.mark.parametrize("member", ["pageSize", "schemaVersion", "deviceId", "lastSyncAt"])
+def test_a_number_out_of_range_beside_the_rows_is_named(user, member):
+    answer = user.gate.api("POST", "/api/sync?app=tunes", data='{"%s": 1e999}' % member, headers={"Content-Type": "application/json"}, token=user.token)
+    expect_problem(answer, 400, "invalid_field")
+    assert f'"{member}"' in answer.text
+
+
 def test_50000_rows_are_too_many(user):
     row = {"table": "tune", "rowId": "x", "lastModifiedAt": "x"}
     expect_problem(user.raw({"changes": [row] * 50000, "deviceId": "phone"}), 413, "too_many_changes")
