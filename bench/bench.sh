@@ -359,6 +359,16 @@ bench_sync() {
 	read -r rows speed < <(first_sync 60000)
 	figure "first sync of $rows rows, one stream" "$speed rows/s" 'wanted' '60000 rows/s' "$(ratio "$speed" 60000)" 'at least 1'
 	figure 'peak memory of one serve process' "$(peak_memory serve) MB" 'allowed' '32 MB' "$(ratio "$(peak_memory serve)" 32)" 'below 1'
+	bench_hints
+}
+
+bench_hints() {
+	local p50 p95 megabytes open token
+	token=$(tidegate --config "$state/tidegate.ini" token --role member --sub bench-hints --hours 2)
+	read -r p50 p95 < <(/usr/bin/python3 bench/events.py visible "$port" "$token" "$dir/run/tls/cert.pem" 300)
+	figure 'a change on another device, from the sending of its push on' "p95 $p95 ms" 'median' "$p50 ms" "$(ratio "$p95" 50)" 'below 50 ms'
+	read -r megabytes open < <(/usr/bin/python3 bench/events.py listeners "$port" "$token" "$dir/run/tls/cert.pem" 5000 "$(cat "$state/run/nginx.pid")")
+	note "$open idle streams of hints: $megabytes MB more in nginx"
 }
 
 urls_at_rate() { # same|new: requests per second, median, 99th percentile in ms, errors

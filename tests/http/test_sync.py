@@ -176,6 +176,16 @@ def test_a_clock_that_is_ahead_does_not_win_for_ever(user):
     assert user.stored() == [("edited later",)]
 
 
+def test_a_server_clock_that_stepped_back_gives_rising_times_all_the_same(user):
+    first = user.push(tune())["timestamp"]
+    user.gate.sql("UPDATE tidegate.sync_scope SET version = version + 3600000000 WHERE scope = %s RETURNING 1", user.sub)  # the clock was an hour ahead, and was set right
+    ahead = user.sync(since=first)["timestamp"]
+    row = tune(title="after the step")
+    pushed = user.push(row, since=ahead)["timestamp"]
+    assert first < ahead < pushed, f"expected rising times, got {first}, {ahead}, {pushed}"
+    assert ids(user.sync(since=ahead, device="tablet")) == [row["rowId"]], "who had synced before the step must not miss what came after it"
+
+
 def test_a_clock_that_is_far_behind_loses_to_what_is_there_but_can_insert(user):
     row = tune(title="1900", at="1900-01-01T00:00:00Z")
     user.push(row)

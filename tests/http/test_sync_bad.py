@@ -94,6 +94,7 @@ def test_a_row_that_postgresql_alone_refuses_is_found_among_many(user):
         answer = user.sync(rows)
         assert sorted(rejected(answer)) == sorted(("tune", rows[n]["rowId"], "invalid_value") for n in (17, 31))
         assert len(user.stored()) == 38
+        assert "test_no_haggis" not in json.dumps(answer), "names of constraints are nobody's business"
     finally:
         user.gate.sql("ALTER TABLE tunes.tune DROP CONSTRAINT test_no_haggis")
 
