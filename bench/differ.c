@@ -9,19 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static enum err put(void *context, const void *bytes, size_t n)
-{
-	const char *from = bytes;
-	while (n) {
-		ssize_t done = write(*(int *)context, from, n);
-		if (done <= 0)
-			return ERR_IO;
-		from += done;
-		n -= (size_t)done;
-	}
-	return OK;
-}
-
 static bool open_database(const char *path, sqlite3 **ret)
 {
 	return sqlite3_open_v2(path, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK;
@@ -41,7 +28,7 @@ int main(int argc, char **argv)
 	if (fd < 0 || difference.inserted < 0 || sodium_init() < 0 || !open_database(argv[1], &difference.base) || !open_database(argv[2], &db))
 		return 64;
 	arena_init(&arena, 64 << 20);
-	const struct dump_request request = {.name = "bench", .run = "", .journal_mode = "", .to = {put, &fd}};
+	const struct dump_request request = {.name = "bench", .run = "", .journal_mode = "", .to = sink_file(&fd)};
 	enum err err = differ_write(db, &arena, &difference, &request, &result, &failure);
 	if (err)
 		fprintf(stderr, "%s %s\n", err_name(err), failure.detail);

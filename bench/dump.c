@@ -10,19 +10,6 @@
 #include <sodium.h>
 #include <unistd.h>
 
-static enum err put(void *context, const void *bytes, size_t n)
-{
-	const char *from = bytes;
-	while (n) {
-		ssize_t done = write(*(int *)context, from, n);
-		if (done <= 0)
-			return ERR_IO;
-		from += done;
-		n -= (size_t)done;
-	}
-	return OK;
-}
-
 int main(int argc, char **argv)
 {
 	struct arena arena;
@@ -37,7 +24,7 @@ int main(int argc, char **argv)
 		return 64;
 	arena_init(&arena, 64 << 20);
 	enum err err = pack_start(&pack, &arena, fd, (int)level, NULL, 0);
-	const struct dump_request request = {.name = "bench", .run = "", .journal_mode = "", .to = level ? pack_sink(&pack) : (struct sink){put, &fd}};
+	const struct dump_request request = {.name = "bench", .run = "", .journal_mode = "", .to = level ? pack_sink(&pack) : sink_file(&fd)};
 	if (!err)
 		err = dump_write(db, &arena, &request, &result, &failure);
 	if (!err && level)

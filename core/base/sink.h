@@ -19,4 +19,10 @@ static inline enum err sink_put(const struct sink *sink, const void *bytes, size
 	return sink->put(sink->context, bytes, n);
 }
 
+/* Writes to a file, a pipe or a terminal; *fd stays the caller's. ERR_IO, with errno. */
+struct sink sink_file(int *fd);
+
+/* Everything that fd still has goes into the sink. ERR_IO when it cannot be read; otherwise what the sink says. */
+enum err sink_pour(int fd, struct sink to) MUST_USE;
+
 #endif

@@ -9,12 +9,9 @@
 #include "handlers/backups/pack.h"
 #include "handlers/backups/replay.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { PIECE = 1 << 16 };
 
 /* Columns of the statements backup_base and backup_base_of. */
 enum { BASE_ID, BASE_KEY, BASE_SIZE, BASE_SHA256, BASE_CONTENT, BASE_REPLICA, BASE_BYTES, BASE_ENCRYPTED };
@@ -34,23 +31,7 @@ void base_read(const struct pg_rows *rows, struct backup_base *ret)
 
 enum err base_open(struct arena *arena, const struct config *config, const struct backup_base *base, int *ret_fd)
 {
-	uint8_t digest[SHA256_SIZE];
-	char hex[SHA256_HEX_SIZE];
-	int fd = -1;
-	enum err err = backup_open(arena, config, &base->object, base->has_replica, &fd);
-	if (err)
-		return err;
-	err = sha256_fd(fd, digest, NULL);
-	hex_encode(digest, sizeof(digest), hex);
-	if (!err && !text_equal(hex, base->object.sha256))
-		err = ERR_INVALID;
-	if (!err && lseek(fd, 0, SEEK_SET) < 0)
-		err = ERR_IO;
-	if (err)
-		close(fd);
-	else
-		*ret_fd = fd;
-	return err;
+	return backup_open_whole(arena, config, &base->object, base->has_replica, ret_fd);
 }
 
 enum err base_restore(struct arena *arena, const struct config *config, const struct backup_base *base, const struct age_identity *identity, const char *path, sqlite3 **ret_db,
@@ -79,46 +60,16 @@ enum err base_restore(struct arena *arena, const struct config *config, const st
 	return err;
 }
 
-static enum err put_file(void *context, const void *bytes, size_t n)
-{
-	const char *from = bytes;
-	while (n) {
-		ssize_t done = write(*(int *)context, from, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return ERR_IO;
-		from += done;
-		n -= (size_t)done;
-	}
-	return OK;
-}
-
-static enum err pour(int fd, struct sink to)
-{
-	char piece[PIECE];
-	for (;;) {
-		ssize_t n = read(fd, piece, PIECE);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? ERR_IO : OK;
-		enum err err = sink_put(&to, piece, (size_t)n);
-		if (err)
-			return err;
-	}
-}
-
 static enum err pour_part(struct arena *arena, const struct base_part *part, struct sink to)
 {
 	if (!part->identity)
-		return pour(part->fd, to);
+		return sink_pour(part->fd, to);
 	struct age_stream *age = arena_alloc(arena, sizeof(*age));
 	if (!age)
 		return ERR_TOO_LARGE;
 	enum err err = age_open_start(age, part->identity, to);
 	if (!err)
-		err = pour(part->fd, age_open_sink(age));
+		err = sink_pour(part->fd, age_open_sink(age));
 	if (!err)
 		err = age_open_finish(age);
 	age_release(age);
@@ -133,7 +84,7 @@ enum err base_join(struct arena *arena, const struct config *config, const struc
 		return ERR_IO;
 	enum err err = OK;
 	for (int i = 0; !err && i < 2; i++)
-		err = pour_part(arena, &parts[i], (struct sink){put_file, &fd});
+		err = pour_part(arena, &parts[i], sink_file(&fd));
 	if (!err && lseek(fd, 0, SEEK_SET) < 0)
 		err = ERR_IO;
 	if (err)

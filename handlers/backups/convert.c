@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_FILE_MAX = 65536, PIECE = 65536, LEVEL = 3 };
+enum { KEY_FILE_MAX = 65536, LEVEL = 3 };
 
 enum err backup_load_key(const struct config *config, struct age_identity *ret, struct backup_failure *failure)
 {
@@ -180,28 +180,13 @@ static bool is_packed(const struct conversion *conversion)
 	return is_compressed(conversion) ? conversion->form != CONVERT_SQL : conversion->form == CONVERT_SQL;
 }
 
-static enum err pass_on(int fd, struct sink to)
-{
-	char piece[PIECE];
-	for (;;) {
-		ssize_t n = read(fd, piece, sizeof(piece));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? ERR_IO : OK;
-		enum err err = sink_put(&to, piece, (size_t)n);
-		if (err)
-			return err;
-	}
-}
-
 static enum err write_joined(struct arena *arena, const struct conversion *conversion, struct sink to)
 {
 	int joined = -1;
 	enum err err = join(arena, conversion, &joined);
 	if (err)
 		return err;
-	err = is_packed(conversion) ? pass_on(joined, to) : unpack_file(arena, joined, NULL, to);
+	err = is_packed(conversion) ? sink_pour(joined, to) : unpack_file(arena, joined, NULL, to);
 	close(joined);
 	return err;
 }

@@ -149,3 +149,24 @@ enum err backup_open(struct arena *arena, const struct config *config, const str
 		return OK;
 	return err;
 }
+
+enum err backup_open_whole(struct arena *arena, const struct config *config, const struct stored_object *object, bool has_replica, int *ret_fd)
+{
+	uint8_t digest[SHA256_SIZE];
+	char hex[SHA256_HEX_SIZE];
+	int fd = -1;
+	enum err err = backup_open(arena, config, object, has_replica, &fd);
+	if (err)
+		return err;
+	err = sha256_fd(fd, digest, NULL);
+	hex_encode(digest, sizeof(digest), hex);
+	if (!err && !text_equal(hex, object->sha256))
+		err = ERR_INVALID;
+	if (!err && lseek(fd, 0, SEEK_SET) < 0)
+		err = ERR_IO;
+	if (err)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return err;
+}

@@ -36,4 +36,7 @@ enum err backup_bring_back(struct arena *arena, const struct config *config, con
 /* Opens an object for reading, of the first store or, when that has lost it and has_replica, of the second. */
 enum err backup_open(struct arena *arena, const struct config *config, const struct stored_object *object, bool has_replica, int *ret_fd) MUST_USE;
 
+/* The same, read through and compared first: ERR_INVALID when its bytes are not those of sha256. */
+enum err backup_open_whole(struct arena *arena, const struct config *config, const struct stored_object *object, bool has_replica, int *ret_fd) MUST_USE;
+
 #endif

@@ -82,19 +82,6 @@ enum err pg_dump_run(const struct config *config, struct sink to, struct backup_
 	return err ? err : how;
 }
 
-static enum err put_file(void *context, const void *bytes, size_t n)
-{
-	const char *from = bytes;
-	while (n) {
-		ssize_t done = write(*(int *)context, from, n);
-		if (done <= 0)
-			return ERR_IO;
-		from += done;
-		n -= (size_t)done;
-	}
-	return OK;
-}
-
 /* The plain dump in a file without a name. */
 static enum err decrypt(const struct config *config, int object, const struct age_identity *identity, int *ret_fd, struct backup_failure *failure)
 {
@@ -105,7 +92,7 @@ static enum err decrypt(const struct config *config, int object, const struct ag
 	if (fd < 0)
 		return ERR_IO;
 	arena_init(&arena, PROVE_ARENA);
-	enum err err = unpack_file(&arena, object, identity, (struct sink){put_file, &fd});
+	enum err err = unpack_file(&arena, object, identity, sink_file(&fd));
 	arena_release(&arena);
 	if (!err && lseek(fd, 0, SEEK_SET) != 0)
 		err = ERR_IO;

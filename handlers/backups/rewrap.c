@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 16, STEP_ARENA = 32 << 20 };
+enum { STEP_ARENA = 32 << 20 };
 
 /* Columns of the statement backup_to_rewrap. */
 enum { REWRAP_ID, REWRAP_KEY, REWRAP_SIZE, REWRAP_SHA256, REWRAP_CONTENT, REWRAP_DATABASE, REWRAP_DAY, REWRAP_REPLICA, REWRAP_DIFFERENTIAL };
@@ -40,38 +40,16 @@ struct rewrap {
 	char sha256[SHA256_HEX_SIZE];
 };
 
-static enum err put(struct rewrap *rewrap, const char *from, size_t n)
+static enum err put(void *context, const void *bytes, size_t n)
 {
-	sha256_update(&rewrap->hash, from, n);
+	struct rewrap *rewrap = context;
+	struct sink file = sink_file(&rewrap->fd);
+	sha256_update(&rewrap->hash, bytes, n);
 	rewrap->size += (int64_t)n;
-	while (n) {
-		ssize_t done = write(rewrap->fd, from, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0) {
-			backup_refuse(&rewrap->failure, "disk_full", strerror(errno));
-			return ERR_IO;
-		}
-		from += done;
-		n -= (size_t)done;
-	}
-	return OK;
-}
-
-/* The payload as it is. */
-static enum err put_rest(struct rewrap *rewrap, int old)
-{
-	char piece[PIECE];
-	for (;;) {
-		ssize_t n = read(old, piece, PIECE);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? ERR_IO : OK;
-		enum err err = put(rewrap, piece, (size_t)n);
-		if (err)
-			return err;
-	}
+	enum err err = sink_put(&file, bytes, n);
+	if (err)
+		backup_refuse(&rewrap->failure, "disk_full", strerror(errno));
+	return err;
 }
 
 static enum err write_new(struct rewrap *rewrap, int old)
@@ -94,7 +72,7 @@ static enum err write_new(struct rewrap *rewrap, int old)
 	if (!err && lseek(old, (off_t)length, SEEK_SET) < 0)
 		err = ERR_IO;
 	if (!err)
-		err = put_rest(rewrap, old);
+		err = sink_pour(old, (struct sink){put, rewrap}); /* the payload as it is */
 	if (!err && fsync(rewrap->fd))
 		err = ERR_IO;
 	buf_release(&header);
@@ -108,25 +86,10 @@ static enum err write_new(struct rewrap *rewrap, int old)
 static enum err open_old(struct rewrap *rewrap, const struct pg_rows *rows, int i, int *ret_fd)
 {
 	const struct stored_object object = {pg_text(rows, i, REWRAP_KEY), pg_text(rows, i, REWRAP_SHA256), pg_i64(rows, i, REWRAP_SIZE)};
-	uint8_t digest[SHA256_SIZE];
-	char hex[SHA256_HEX_SIZE];
-	int fd = -1;
-	enum err err = backup_open(rewrap->arena, rewrap->config, &object, pg_bool(rows, i, REWRAP_REPLICA), &fd);
+	enum err err = backup_open_whole(rewrap->arena, rewrap->config, &object, pg_bool(rows, i, REWRAP_REPLICA), ret_fd);
 	if (err == ERR_NOT_FOUND)
 		return backup_refuse(&rewrap->failure, "object_missing", "");
-	if (err)
-		return err;
-	err = sha256_fd(fd, digest, NULL);
-	hex_encode(digest, sizeof(digest), hex);
-	if (!err && !text_equal(hex, object.sha256))
-		err = backup_refuse(&rewrap->failure, "object_damaged", "its bytes are not those that were stored");
-	if (!err && lseek(fd, 0, SEEK_SET) < 0)
-		err = ERR_IO;
-	if (err)
-		close(fd);
-	else
-		*ret_fd = fd;
-	return err;
+	return err == ERR_INVALID ? backup_refuse(&rewrap->failure, "object_damaged", "its bytes are not those that were stored") : err;
 }
 
 /* daily/DAY/NAME~TIME.sql.zst.age: a "~" is in no name, and sorts behind the key that was there. */
